@@ -284,9 +284,11 @@ class _Planner:
             self._loop(node)
         elif node.op not in ("carried", "round", "taped", "result"):  # which their loop has given
             operands = np.broadcast_arrays(*(self._of(arg) for arg in node.args))
-            together = zip(*(a.reshape(-1) for a in operands), strict=True)
+            together = list(zip(*(a.reshape(-1) for a in operands), strict=True))
             lines = [self._line(node, node.op, args, node.kind) for args in together]
             self.numbers[node.id] = _names(lines, node.shape)
+            if node.op == "where" and node.attr:  # see `Graph.safe`
+                self.plan.safe |= {name: args[0] for name, args in zip(lines, together, strict=True)}
 
     def _elements(self, node, buffer) -> np.ndarray:
         wanted = self.graph.names.get(node.id) or buffer.name
@@ -454,7 +456,10 @@ class _Planner:
 
     def _where_at(self, node, index, place, i, new, old) -> list[str]:
         """The names of new numbers where a place is `i`, and of old ones elsewhere."""
-        here = self._line(node, "equal", (place, self._number(i, index.kind)), "bool")
+        kind = index.kind
+        if place not in self.plan.uniform and carrier(kind) == "int64":  # of as many bits as a number, mostly
+            place, kind = self._line(node, "cast", (place,), "int32"), "int32"
+        here = self._line(node, "equal", (place, self._number(i, kind)), "bool")
         return [self._line(node, "where", (here, *both), node.kind) for both in zip(new, old, strict=True)]
 
     def _depth(self, node) -> int:

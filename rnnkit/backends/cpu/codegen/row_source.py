@@ -35,6 +35,7 @@ from rnnkit.compiler.ir.plan import (
     all_lines,
     written,
 )
+from rnnkit.compiler.planning.alike import alike_in_rows
 
 TRANSPOSES = '''"""Numbers of rows of {dtype} brought to {lanes} lanes, and back."""
 
@@ -43,7 +44,7 @@ from rnnkit.backends.cpu.kernels.row_transposes import define_transposes
 run = define_transposes("{dtype}", {lanes}).run
 '''
 _POINTERS = {"x": "x", "output": "output", "last": "last", "mask": "mask_at", "transposes": "transposes"}
-_STAGED_BYTES = 1 << 13  # of the first-level cache, for a block's x and outputs
+_STAGED_BYTES = 1 << 14  # of the first-level cache, for a block's x and outputs
 
 
 class Kind(NamedTuple):
@@ -97,6 +98,7 @@ class RowSourceWriter(RowLines):
         self.kept = [(b, names) for b, names in plan.writes if b.kind == "residual"] + [(b, ["failing"]) for b in codes]
         self.sizes = [int(np.prod(shape)) for shape in plan.state_shapes]
         self.staging = lanes > 1
+        self.alike = alike_in_rows(plan) if self.staging else {}
         looks = [line.place for line in all_lines(plan.lines) if isinstance(line, Look)]
         self.looked_up = list(dict.fromkeys(b for b in looks if isinstance(b, Buffer) and b.kind in OF_CALL))
         # Sequences in the caller's arrays, which are brought to the lanes by blocks of steps.
