@@ -28,6 +28,7 @@ from rnnkit.recording import Unrepeatable, current, operation, unwatched
 MOST_VECTORS = 4  # registers of a value: their instructions don't wait for each other
 COSTLY = 12  # cost of an expensive operation, in lines
 ROUNDS = 8  # assumed rounds of a loop
+LONG = 64  # instructions that wait for each other, and the processor with them
 
 
 class RowProgram(Program):
@@ -105,11 +106,13 @@ def _work(plan: RowPlan) -> int:
     """Return the instructions of a step, a loop's as if it went `ROUNDS` rounds."""
 
     def of(line):
-        if isinstance(line, RowLoop):
-            return ROUNDS * sum(map(of, line.lines))
-        return COSTLY if is_expensive(line) else 1
+        return ROUNDS * sum(map(of, line.lines)) if isinstance(line, RowLoop) else _cost(line)
 
     return sum(map(of, plan.lines))
+
+
+def _cost(line) -> int:
+    return COSTLY if is_expensive(line) else 1
 
 
 @dataclass(eq=False)
@@ -130,7 +133,7 @@ class RowPrograms:
     found: dict[Kind, RowProgram] = field(default_factory=dict)
 
     def __post_init__(self):
-        self.most = vectors(self.plan) * LANES[self.dtype]
+        self.most = vectors(self.plan, self.gradient is None) * LANES[self.dtype]
         self._shapes = {node.attr: node.shape for node in self.plan.graph.nodes if node.op == "weight"}
 
     def of(self, rows: int, lanes: int = 0, **of_call: bool) -> RowProgram:
@@ -148,7 +151,10 @@ class RowPrograms:
         lanes = 1 if mine <= 1 else min(self.most, -(-mine // side) * side)
         while lanes & (lanes - 1):
             lanes += side
-        return min(lanes, self.most)
+        lanes = min(lanes, self.most)
+        while lanes > side and mine > lanes and -mine % lanes > mine // 3:  # lanes without rows
+            lanes //= 2
+        return lanes
 
     @property
     def how(self) -> str:
@@ -230,19 +236,29 @@ class RowPrograms:
         return record.mask, None
 
 
-def vectors(plan: RowPlan) -> int:
-    """Return the number of registers of a value: 4, 2 or 1, so that all values alive at once fit."""
+def vectors(plan: RowPlan, keeps: bool) -> int:
+    """Return the number of registers of a value: 4, 2 or 1, so that all values alive at once fit.
+
+    Where values wait for each other, having some in memory takes less time, if a plan keeps none for a gradient.
+    """
     lines = list(all_lines(plan.lines))
     last = {name: at for at, line in enumerate(lines) for name in read_by(line)}
     last |= dict.fromkeys(written_names(plan), len(lines))
     living, most = 0, 0
     ends: dict[int, int] = {}
+    behind: dict[str, int] = {}  # the instructions, one after the other, that a value waits for
     for at, line in enumerate(lines):
+        waits = max((behind.get(name, 0) for name in read_by(line)), default=0)
+        waits = ROUNDS * waits if isinstance(line, RowLoop) else waits + _cost(line)
         for name in given_by(line):
+            behind[name] = waits
             if name in last:
                 living += 1
                 ends[last[name]] = ends.get(last[name], 0) + 1
         most = max(most, living)
         living -= ends.pop(at, 0)
     fitting = REGISTERS // max(1, most)
+    least = 4 if max(behind.values(), default=0) > LONG else 2
+    if not keeps and most <= REGISTERS * (least * least // 4):
+        fitting = max(fitting, least)
     return 4 if fitting >= 4 else 2 if fitting >= 2 else 1
