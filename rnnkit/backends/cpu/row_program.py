@@ -44,7 +44,7 @@ class RowProgram(Program):
         return record.mask is None and not (record.reverse or record.trajectory or record.placed or CHECKED)
 
     def _watched(self, again, p, record):
-        if not self.plan.messages:
+        if not self.plan.messages and not self.plan.whole:
             return again
         then = p.copy()
 

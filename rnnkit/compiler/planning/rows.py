@@ -97,18 +97,21 @@ def plan_rows(graph: Graph, few: int = FEW, coded: bool = False, largest: int = 
 
     Arrays of `few` elements at most are in registers, though computed places are read and changed in them. If `coded`,
     the plan computes by which check a row fails first, rather than whether it fails one. States of whole numbers up to
-    `largest` are carried as integers, see `whole_states`. With `own`, each row has weights of its own.
+    `largest` are carried as integers, see `whole_states`, modes where `few` is 0. With `own`, each row has weights of
+    its own.
     """
-    form, *bounds = _checked(graph, coded, largest)
+    form, *bounds = _checked(graph, coded, largest, not few)
     made = _Planner(changed_in_place(form, few), few, own).run()
     made.graph, (made.whole, made.watched) = graph, bounds
     return made
 
 
-@lru_cache(4)  # calls of one row and of several have plans of the same form
-def _checked(graph: Graph, coded: bool, largest: int) -> tuple[Graph, dict[int, Bounds], dict[int, Bounds]]:
+@lru_cache(4)  # plans of one row, and of several, with and without a mask
+def _checked(
+    graph: Graph, coded: bool, largest: int, modes: bool
+) -> tuple[Graph, dict[int, Bounds], dict[int, Bounds]]:
     """The form of a graph with no more checks than it needs, and what `whole_states` says of it."""
-    form, whole, watched = whole_states(graph if coded else with_checks(graph), largest)
+    form, whole, watched = whole_states(graph if coded else with_checks(graph), largest, modes)
     return without_known_checks(form, whole), whole, watched
 
 
