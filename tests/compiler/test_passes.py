@@ -204,7 +204,7 @@ def test_dumps_go_to_files_that_say_what_explain_says(tmp_path, monkeypatch, cap
 
 def test_dumps_of_steps_by_row_have_a_file_for_each_kind_of_call(tmp_path, monkeypatch):
     monkeypatch.setenv("RNNKIT_DUMP", f"graph,plan,source:{tmp_path}")
-    one, x = rk.RNN(by_row(), dtype="float32", seed=0), np.ones((256, 2, 2), np.float32)  # enough rows for the most lanes
+    one, x = rk.RNN(by_row(), dtype="float32", seed=0), np.ones((256, 2, 2), np.float32)  # fills a group
     one(x)
     one(x[:1])
     one(x, mask=np.ones((256, 2), bool))
