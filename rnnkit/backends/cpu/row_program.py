@@ -40,6 +40,7 @@ MOST_VECTORS = 4  # registers of a value: their instructions don't wait for each
 SIDE_BY_SIDE = 3.5  # instructions of a step that don't wait for each other either, from which two registers do
 COSTLY = 12  # cost of an expensive operation, or of an access by a row's own index, in lines
 ROUNDS = 8  # assumed rounds of a loop
+LONG = 64  # instructions that wait for each other, and the processor with them
 
 
 class RowProgram(Program):
@@ -258,8 +259,9 @@ def vectors(plan: RowPlan, keeps: bool) -> int:
     living = _living(plan)
     if keeps:
         return max(1, min(MOST_VECTORS, 1 << (REGISTERS // max(1, living)).bit_length() >> 1))
-    loops = any(isinstance(line, RowLoop) for line in plan.lines)
-    if living <= MOST_VECTORS * REGISTERS and (loops or SIDE_BY_SIDE * _depth(plan.lines) >= _work(plan)):
+    loops, depth = any(isinstance(line, RowLoop) for line in plan.lines), _depth(plan.lines)
+    waits = loops or depth > LONG or SIDE_BY_SIDE * depth >= _work(plan)
+    if living <= MOST_VECTORS * REGISTERS and waits:
         return MOST_VECTORS
     return 2 if living <= REGISTERS else 1
 
