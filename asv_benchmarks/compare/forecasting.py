@@ -185,10 +185,11 @@ def _write(figures: Figures) -> list[str]:
 
 
 def _write_open(figures: Figures) -> list[str]:
-    """Return tables of the OWA, with geometric means, and of the CPU time in seconds, with sums."""
+    """Return tables of OWA and MASE, with geometric means, and of the CPU time in seconds, with sums."""
     kinds = [key.removesuffix(" series") for key in next(iter(figures.values())) if key.endswith(" series")]
     lines = []
-    for what, head, of_all, digits in (("OWA", "OWA", geometric_mean, 3), ("cpu", "CPU seconds", sum, 1)):
+    means = [(what, what, geometric_mean, 3) for what in ("OWA", "MASE")]
+    for what, head, of_all, digits in (*means, ("cpu", "CPU seconds", sum, 1)):
         rows = []
         for model, row in figures.items():
             found = [row[f"{kind} {what}"][0] if f"{kind} {what}" in row else None for kind in kinds]
