@@ -35,8 +35,9 @@ def opened(data, what: str) -> nw.DataFrame:
     """Return a table as narwhals has it; a TypeError if it is none, or is lazy."""
     if of_dask(data):
         raise TypeError(f"expected {what} to be in memory; got a {type(data).__name__} of Dask: compute() it first")
+    from_native, to_native = nw.from_native, nw.to_native  # narwhals may be missing
     try:
-        found = nw.from_native(nw.to_native(data, pass_through=True))
+        found = from_native(to_native(data, pass_through=True))
     except TypeError:
         hint = ": pandas.DataFrame(columns) makes one" if isinstance(data, Mapping) else ""
         raise TypeError(f"expected {what} to be a DataFrame; got {type(data).__name__}{hint}") from None
