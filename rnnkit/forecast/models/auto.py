@@ -54,6 +54,7 @@ _FAR, _NEAR = 4.0, 2.0  # deviations of a last value from its forecast, if drawn
 _WORST = 5.0  # most error, relative to the median of the models
 _PANEL = 100  # least series for training a network
 _USUAL, _NETWORK_POWER = 0.4, 6.0  # the network's share at equal errors, and the power of their inverse ratio
+_TRENDS = 0.5  # most share of the network without a season, as all trends may break after the ends
 _WIDER = 1.03  # later errors over those at a series' only end, which its weights were chosen by
 _GRID = np.linspace(0.0, 1.0, 41)  # candidate shares
 _POINTS = (None, "mean", "median")
@@ -79,10 +80,10 @@ class Auto(Together):
     the more of the latter the more there are; each lead has a share of its own, likewise, of the values at it and its
     neighbours, half of it at 30. Its forecasts stay within three standard deviations of the others'
     median, as an autoregression of a growing series may explode. The network has one share for all series: 0.4 where
-    its errors are those of the others, with odds inverse to the sixth power of their ratio, and with covariates the
-    share of the least absolute error. The errors also give the bands: split conformal prediction by lead (Romano,
-    Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in units of the models' spreads,
-    and without half of their median at each lead.
+    its errors are those of the others, with odds inverse to the sixth power of their ratio, at most 0.5 without a
+    season, and with covariates the share of the least absolute error. The errors also give the bands: split conformal
+    prediction by lead (Romano, Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in
+    units of the models' spreads, and without half of their median at each lead.
 
     Intermittent series, with 1.32 steps or more from demand to demand (Syntetos, Boylan and Croston 2005), are forecast
     apart, unless a season explains most of their variance or there are covariates: by means of `TSB` with two smoothing
@@ -266,6 +267,8 @@ class Auto(Together):
             seen = ahead_of_ends(network, held_out.made(attrgetter("ends")), progress)
             other = np.concatenate([ahead.forecast - came for ahead, came in seen])
             share = _share(off, other) if beside[0] else _usual_share(off, other)
+            if seasons[0] == 1 and not beside[0]:
+                share = min(share, _TRENDS)
             panel["network share"] = np.array([share])
             off = (1 - share) * off + share * other
             spread = (1 - share) * spread + share * np.concatenate([absolute(ahead) for ahead, _ in seen])
