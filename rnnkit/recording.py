@@ -288,6 +288,12 @@ class Noted(np.ndarray):
         """Set all numbers."""
         self[...] = value
 
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value):
+        return bool((self == value).any())
+
     def __setattr__(self, name, value):
         if name in ("real", "imag", "flat"):
             unrepeatable(f"{name} of an array is set")
@@ -298,6 +304,8 @@ _NUMPYS = np.ndarray, np.generic
 _OF_LAYOUT = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj}
 _OF_LAYOUT |= {np.may_share_memory, np.shares_memory}
 _MAKING = {np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.zeros, np.ones, np.full, np.tri, np.arange}
+_REDUCING = {np.sum: np.add.reduce, np.max: np.maximum.reduce, np.min: np.minimum.reduce}
+_REDUCING |= {np.ndarray.sum: np.add.reduce, np.ndarray.max: np.maximum.reduce, np.ndarray.min: np.minimum.reduce}
 _READING = "__bool__ __int__ __index__ __float__ __complex__ item tolist tobytes"
 _METHODS = "argsort diagonal nonzero ravel repeat reshape searchsorted squeeze swapaxes transpose"
 _METHODS_WITH_OUT = "all any argmax argmin clip cumprod cumsum dot max mean min prod round std sum take trace var"
@@ -398,6 +406,8 @@ def _done(function, arguments, options, takes_out):
     if isinstance(found, np.ndarray) and any(_owner(found) is _owner(one) for one in reads):
         return noted(found)
     kept = np.asarray(found)
+    if function in _REDUCING and len(given) < 3:  # with less Python around it
+        run = partial(_REDUCING[function], *given, **({"axis": None} if len(given) < 2 else {}) | named)
     run = partial(run, out=kept) if takes_out else _renewing(kept, run)
     recording.note(_as_now(run), reads, [kept])
     return noted(kept)

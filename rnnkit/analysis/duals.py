@@ -23,8 +23,8 @@ from rnnkit.layers.pooling import AveragePooling1D, GlobalAveragePooling1D
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support.bound_calls import mask_behind
 from rnnkit.layers.support.facts import reads_complex
-from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.symbolic import leaves, mapped
+from rnnkit.layers.support.validation import finite_under_mask
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.layers.traced import Traced
 from rnnkit.models.assembled import Assembled

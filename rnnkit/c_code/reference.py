@@ -7,7 +7,8 @@ import numpy as np
 from rnnkit.c_code.network import Mask, Network, Operation, Signal
 from rnnkit.c_code.unit import Unit
 from rnnkit.compiler.ir.evaluate import evaluate
-from rnnkit.compiler.ir.graph import Graph, Node
+from rnnkit.compiler.ir.graph import Graph
+from rnnkit.compiler.ir.simplify import rebuilt
 from rnnkit.stored_weights import all_expanded, to_int8
 
 
@@ -65,13 +66,6 @@ class _Runner:
             place[used] = new[used]
         return np.where(_spread(used, output), output, 0) if one.zeros else self.held[one].copy()
 
-    def _memoryless(self, one: Operation) -> np.ndarray:
-        assert one.unit is not None
-        x = self.value(one.inputs[0])
-        flat = x.reshape(-1, x.shape[-1])
-        output, _ = self.units[one.unit].step(flat, self.units[one.unit].initial(len(flat)), {})
-        return output.reshape(self.rows, *one.output.shape)
-
     def _masking(self, one: Operation) -> np.ndarray:
         x = self.value(one.inputs[0])
         return np.where(_spread(self.used(one.used), x), x, 0)
@@ -81,10 +75,15 @@ class _Runner:
 
     def _function(self, one: Operation) -> np.ndarray:
         assert one.unit is not None
-        lead = (self.rows, 1) if one.inputs[0].in_time else (self.rows,)
-        x, *others = (self.value(signal).reshape(*lead, *signal.shape) for signal in one.inputs)
+        shapes = [(self.rows, *(1,) * signal.in_time, *signal.shape) for signal in one.inputs]
+        if one.kind == "memoryless":
+            shapes = [(-1, shapes[0][-1])]
+        x, *others = (self.value(signal).reshape(shape) for signal, shape in zip(one.inputs, shapes, strict=True))
         given = {("constant", i): array for i, array in enumerate(others)}
-        return self.units[one.unit].step(x, [], given)[0].reshape(self.rows, *one.output.shape)
+        made = self.units[one.unit]
+        return made.step(x, made.initial(len(x)), given)[0].reshape(self.rows, *one.output.shape)
+
+    _memoryless = _function
 
 
 def _spread(used: np.ndarray, array: np.ndarray) -> np.ndarray:
@@ -100,26 +99,15 @@ class _UnitInNumPy:
         self.inputs: dict[tuple, np.ndarray] = {
             ("weight", name): np.asarray(array, unit.dtype) for name, array in weights.items()
         }
-        self.nodes = [unit.graph.output, *unit.graph.states]
-        if int8:
-            self.nodes = self._rounded()
+        graph = rebuilt(unit.graph, [self._rounded]) if int8 else unit.graph
+        self.nodes = [graph.output, *graph.states]
 
-    def _rounded(self) -> list[Node]:
-        graph = Graph()
-        found: dict[int, Node] = {}
-        live = self.unit.graph.live()
-        weights = [node.args[1] for node in live if node.op == "product"]
-        values = evaluate(weights, self.inputs, self.unit.dtype)
-        for node in live:
-            args = [found[arg.id] for arg in node.args]
-            if node.op == "product":
-                matrix = node.args[1]
-                name = f"rounded {matrix.id}"
-                integers, scale = to_int8(np.asarray(values[matrix.id], self.unit.dtype))
-                self.inputs["weight", name] = (integers * scale).astype(self.unit.dtype)
-                args[1] = graph.add("weight", (), matrix.shape, name)
-            found[node.id] = graph.again(node, args)
-        return [found[node.id] for node in self.nodes]
+    def _rounded(self, graph: Graph, node, args):
+        if node.op != "product":
+            return None
+        values = evaluate([node.args[1]], self.inputs, self.unit.dtype)
+        integers, scale = to_int8(np.asarray(values[node.args[1].id], self.unit.dtype))
+        return graph.again(node, (args[0], graph.literal(integers * scale)))
 
     def initial(self, rows: int) -> list[np.ndarray]:
         shapes = self.unit.step.state_shapes

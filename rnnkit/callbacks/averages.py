@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rnnkit.callbacks.callback import Callback
 from rnnkit.hints import Logs
 
@@ -59,10 +57,4 @@ class SwapEMAWeights(Callback):
         """Put the weights back."""
         self._swap(False)
 
-    def on_predict_begin(self, logs: Any = None) -> None:
-        """Put the averages in place."""
-        self._swap(True)
-
-    def on_predict_end(self, logs: Any = None) -> None:
-        """Put the weights back."""
-        self._swap(False)
+    on_predict_begin, on_predict_end = on_test_begin, on_test_end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from rnnkit.compiler.tracing.broadcasting import lift
 from rnnkit.compiler.tracing.numpy_functions import FUNCTIONS
 from rnnkit.compiler.tracing.symbol import OverRows, Symbol
 from rnnkit.compiler.tracing.trace import trace
+from rnnkit.execution.runner import Runner
 
 
 class TracedFunction:
@@ -141,10 +143,13 @@ class TracedFunction:
             values[node.id] = np.broadcast_to(found, node.shape)
         return [values[node.id] for node in self._nodes]
 
-    def pull(self, arrays: Sequence[np.ndarray], cotangents: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return the arrays' cotangents for those of the results, summed over rows where there is no batch axis."""
+    def pull(self, arrays: Sequence[np.ndarray], cotangents: Sequence[np.ndarray], sought=None) -> list[np.ndarray]:
+        """Return the arrays' cotangents for those of the results, summed over rows where there is no batch axis.
+
+        Without a batch axis, those of the arrays at some places alone, `sought` of the first pull, are computed.
+        """
         if self._pull is None:
-            self._pull = self._pull_of_batch() if self._places else self._pull_of_shared()
+            self._pull = self._pull_of_batch() if self._places else self._pull_of_shared(sought)
         return self._pull([one.astype(self.dtype, order="C", copy=False) for one in arrays], cotangents)
 
     def along(self, arrays: Sequence[np.ndarray], tangents: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -216,23 +221,44 @@ class TracedFunction:
 
         return pull
 
-    def _pull_of_shared(self):
+    def _pull_of_shared(self, sought):
         reverse = Reverse(self._graph.copy(), self.dtype)
         for i, node in enumerate(self._nodes):
             reverse.add(node, reverse.graph.add("weight", (), node.shape, ("cotangent", i)))
         under = self._graph.under(self._nodes)
         reverse.run([node for node in self._graph.nodes if node.id in under])
         totals = {node.attr: reverse.total(node) for node in self._graph.nodes if node.op == "weight"}
-        ends = [totals.get(name) for name in self._names]
+        sought = range(len(self._names)) if sought is None else sought
+        ends = [totals.get(self._names[i]) for i in sought]
         values_of = Evaluation([end for end in ends if end is not None], self.dtype)
 
         def pull(arrays, cotangents):
             inputs = self._inputs(arrays) | {("weight", ("cotangent", i)): d for i, d in enumerate(cotangents)}
             values = values_of(inputs)
-            found = [None if end is None else values[end.id] for end in ends]
-            return [_or_zeros(one, array) for one, array in zip(found, arrays, strict=True)]
+            pairs = zip(ends, [arrays[i] for i in sought], strict=True)
+            return [_or_zeros(None if end is None else values[end.id], array) for end, array in pairs]
 
         return pull
+
+
+class PullRunner(Runner):
+    """The recorded pulls of a traced function without a batch axis."""
+
+    _long, _may_be_longer = math.inf, False
+
+    def pull(self, traced: TracedFunction, arrays: list, cotangents: list, sought: list[int]) -> list[np.ndarray]:
+        """Return the result of ``traced.pull(arrays, cotangents, sought)``, of the same shapes and dtypes each time."""
+        found = self.serve((), traced, TracedFunction.pull, [*arrays, *cotangents], (arrays, cotangents, sought), {})
+        return traced.pull(arrays, cotangents, sought) if found is None else found
+
+    def _layers(self, subject):
+        return []
+
+    def _largest(self, subject):
+        return 1 << 20
+
+    def _holds(self, subject):
+        return True
 
 
 def with_weights(function, weights, shapes, kinds, dtype, name: str) -> TracedFunction:

@@ -42,22 +42,6 @@ class Pass(NamedTuple):
     check: Callable[..., None] | None = None
 
 
-def _plan(graph: Graph, target: Target, dtype) -> Plan:
-    return target.plan(graph, _columns(target, dtype))
-
-
-def _fuse(made: Plan, graph: Graph, target: Target, dtype) -> Plan:
-    return target.fuse(made, _columns(target, dtype))
-
-
-def _write(made: Plan, target: Target, name: str, dtype):
-    return target.write(made, name, dtype)
-
-
-def _compile(made: Plan, source, target: Target, dtype, show: Callable[[], str], gradient):
-    return target.compile(made, source, dtype, show, gradient)
-
-
 def _columns(target, dtype):
     return lambda columns: target.columns(columns, dtype)
 
@@ -112,10 +96,10 @@ PASSES = (
     Pass("differentiate", differentiate, _check_adjoint),
     Pass("differentiate_loss", to_x, _check_loss),
     Pass("dual", dual, _check_dual),
-    Pass("plan", _plan, _check_plan),
-    Pass("fuse", _fuse, _check_plan),
-    Pass("write", _write),
-    Pass("compile", _compile),
+    Pass("plan", lambda graph, target, dtype: target.plan(graph, _columns(target, dtype)), _check_plan),
+    Pass("fuse", lambda made, graph, target, dtype: target.fuse(made, _columns(target, dtype)), _check_plan),
+    Pass("write", lambda made, target, name, dtype: target.write(made, name, dtype)),
+    Pass("compile", lambda made, source, target, *rest: target.compile(made, source, *rest)),
 )
 _NAMED = {one.name: one for one in PASSES}
 

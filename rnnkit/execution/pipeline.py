@@ -45,11 +45,8 @@ def choose(step, dtype, weights, constant_shapes=(), training=False) -> Executor
 
 def tangent(step, dtype, weights, constant_shapes=(), training=False) -> Tangent:
     """Return the `Tangent` of a step, which evaluates the step with its tangent; a ValueError if it can't be traced."""
-    try:
-        graph = passes.read(step, dtype, weights, constant_shapes, training, rules=True)
-        return Tangent(graph, dtype)
-    except Untraceable as error:
-        raise ValueError(no_gradient(step, error)).with_traceback(error.__traceback__) from None
+    with readable(step, no_gradient(step)):
+        return Tangent(passes.read(step, dtype, weights, constant_shapes, training, rules=True), dtype)
 
 
 def target_on(device: str):
@@ -67,10 +64,8 @@ def compile_dual(step, dtype, weights, constant_shapes, training, moved, wanted,
     `moved` are those of "x", "constants" and the weights that have a tangent; `wanted` are the weights by which there
     are gradients, None where there are none at all. A ValueError names a function without a known derivative.
     """
-    try:
+    with readable(step, no_gradient(step)):
         graph = passes.read(step, dtype, weights, constant_shapes, training, rules=True, by_vjp=has_vjp(step))
-    except Untraceable as error:
-        raise ValueError(no_gradient(step, error)).with_traceback(error.__traceback__) from None
     long = [node for node in graph.nodes if node.op == "ruled" and node.attr[1][0] in FORMULAS]
     if long and wanted is not None:
         raise ValueError(
@@ -97,12 +92,8 @@ def compile_loss(step, dtype, gradient=True):
     """
     dtype = np.dtype(dtype)
     try:
-        graph = passes.read(step, dtype, {}, rules=True)
-    except RecursionError:
-        raise ValueError(f"expected {step.name!r} short enough to be read as a whole") from None
-    except Untraceable as error:
-        unknown = ValueError(f"the gradient of {step.name!r} isn't known: {in_words(error)}")
-        raise unknown.with_traceback(error.__traceback__) from None
+        with readable(step, f"the gradient of {step.name!r} isn't known: {{}}"):
+            graph = passes.read(step, dtype, {}, rules=True)
     except MixesRows as error:
         mixed = ValueError(f"{error}; reduce with axis=-1, so that each row keeps a loss of its own")
         raise mixed.with_traceback(error.__traceback__) from None
@@ -131,10 +122,8 @@ def chain(step, dtype, constant_shapes=(), training=False):
 
     def traced(step):
         shapes = constant_shapes if step.takes_constants else ()
-        try:
+        with readable(step, no_gradient(step)):
             graph = passes.read(step, dtype, step.cell._all_weights(), shapes, training, rules=True)
-        except Untraceable as error:
-            raise ValueError(no_gradient(step, error)).with_traceback(error.__traceback__) from None
         return Pull(graph, dtype, shapes, step.feature_shape)
 
     return Chain(step, constant_shapes, training, traced)
@@ -186,41 +175,43 @@ def choose_stored(step, dtype, weights, constant_shapes=(), training=False, *, k
 
     A ValueError has the line and the construct that stopped the tracer, or says that rows depend on each other.
     """
-    with _traced_to_store(step):
+    with _readable_to_store(step):
         return compile_step(step, dtype, weights, constant_shapes, training, storing(kind))
 
 
 def product_weights(step, dtype, weights) -> dict[str, tuple[tuple[int, int], ...]]:
     """Return `rnnkit.compiler.ir.product_weights` of a step; a ValueError as of `choose_stored`."""
-    with _traced_to_store(step):
+    with _readable_to_store(step):
         return weights_of_products(passes.read(step, dtype, weights))
 
 
 @contextmanager
-def _traced_to_store(step):
+def readable(step, told: str, aim: str = ""):
+    """Refuse by a ValueError a step that the tracer can't read: `told`, with the reason in it; `aim` is what it is for.
+
+    In `told`, braces stand for the reason.
+    """
     try:
         yield
     except RecursionError:
-        raise ValueError(
-            f"expected {step.name!r} short enough to be read as a whole for weights in fewer bits"
-        ) from None
+        raise ValueError(f"expected {step.name!r} short enough to be read as a whole{aim}") from None
     except Untraceable as error:
-        told = f"{step.name!r} can't be quantized, since the tracer can't read its step: {in_words(error)}"
-        raise ValueError(told).with_traceback(error.__traceback__) from None
+        raise ValueError(told.replace("{}", in_words(error))).with_traceback(error.__traceback__) from None
+
+
+def _readable_to_store(step):
+    told = f"{step.name!r} can't be quantized, since the tracer can't read its step: {{}}"
+    return readable(step, told, " for weights in fewer bits")
 
 
 def choose_cuda(step, dtype, weights, constant_shapes=(), training=False) -> Executor:
     """Return the executor of a step on a GPU; a ValueError as of `choose_stored`."""
-    try:
+    told = (
+        f"{step.name!r} can't run on a GPU, since the tracer can't read its step: {{}}; write the step so that it can "
+        'be traced, or keep the layer on device="cpu"'
+    )
+    with readable(step, told, " for a GPU"):
         return compile_step(step, dtype, weights, constant_shapes, training, target_on("cuda"))
-    except RecursionError:
-        raise ValueError(f"expected {step.name!r} short enough to be read as a whole for a GPU") from None
-    except Untraceable as error:
-        refusal = ValueError(
-            f"{step.name!r} can't run on a GPU, since the tracer can't read its step: {in_words(error)}; write the "
-            'step so that it can be traced, or keep the layer on device="cpu"'
-        )
-        raise refusal.with_traceback(error.__traceback__) from None
 
 
 def compile_step(step, dtype, weights, constant_shapes=(), training=False, target=CPU):
@@ -262,7 +253,7 @@ def _jitted(step, dtype, weights, constant_shapes, training, error):
     try:
         with telling(step.name):
             executor = JitExecutor(
-                step, dtype, weights, constant_shapes, training, by_row, reason, no_gradient(step, error)
+                step, dtype, weights, constant_shapes, training, by_row, reason, no_gradient(step).replace("{}", reason)
             )
     except CannotCompile as refusal:
         told = f"{step.name!r} can be neither traced: {reason}; nor jitted, numba: {refusal}"
@@ -274,12 +265,12 @@ def _jitted(step, dtype, weights, constant_shapes, training, error):
     return executor
 
 
-def no_gradient(step, error) -> str:
-    """Return why a step that can't be read has no gradient, and the remedy."""
+def no_gradient(step) -> str:
+    """Return why a step that can't be read has no gradient, and the remedy; braces stand for why it can't be read."""
     return (
-        f"the gradient of {step.name!r} isn't known, since the tracer can't read its step: {in_words(error)}; write "
-        "the step so that it can be traced, or how cotangents go back through it: rk.cell(…, vjp=function), or a "
-        "method vjp of a cell"
+        f"the gradient of {step.name!r} isn't known, since the tracer can't read its step: {{}}; write the step so "
+        "that it can be traced, or how cotangents go back through it: rk.cell(…, vjp=function), or a method vjp of a "
+        "cell"
     )
 
 

@@ -7,7 +7,6 @@ bits of the ordinary way twice.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ import numpy as np
 
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.circumstances import FROZEN, USUAL, circumstances, standing_in
+from rnnkit.execution.assignments import Changes
 from rnnkit.execution.layer_tree import all_layers, takes_sequences
 from rnnkit.execution.watching import Watched, are_own, call_states, restore
 from rnnkit.recording import LARGEST, Recording, Unrepeatable, arrays_in, each_array, noted, plain
@@ -51,7 +51,7 @@ class Kind:
         self.loaded: list[np.ndarray] | None = None  # and those whose numbers are there
         self.redirected: set[int] = set()  # arrays of arguments, then of results, that are used where they are
         self.redirect: Any = None  # takes all of these before a repetition
-        self.direct: tuple | None = None  # of one result and no copies: its shape and dtype, and what is run
+        self.call: Any = None  # of one result and no copies: from the arrays to the result, or None where it can't
         self.steps = 0  # where calls may have any number of steps, that of the last one
         self.latest: Any = None  # token of a computation whose numbers are in memory
         self.own: Any = None  # what the computation keeps beside
@@ -73,22 +73,38 @@ class Kind:
         results = arrays_in(result)
         self.redirected, self.redirect = self.recording.redirected(places, results)
         if type(result) is np.ndarray and len(self.redirected) == len(places) + 1:
-            run = operations[0] if len(operations) == 1 else self.recording.repeat
-            self.direct = result.shape, result.dtype, self.redirect, run
-            if len(operations) == 1 and self.recording.lengths is not None:
-                x, outputs, _ = self.recording.lengths
-                if x.shape == places[0].shape and (outputs is None or outputs.shape == result.shape):
-                    self.steps = x.shape[1]
+            self.call = self._call
+            if len(operations) == 1 and (program := getattr(self.redirect, "program", None)) is not None:
+                self.call = program.caller([*places, result], self.redirect.places)
+                if self.recording.lengths is not None:
+                    x, outputs, _ = self.recording.lengths
+                    if x.shape == places[0].shape and (outputs is None or outputs.shape == result.shape):
+                        self.steps = x.shape[1]
         elif sum(one.nbytes for i, one in enumerate([*places, *results]) if i in self.redirected) < _SMALL:
             self.redirected = set()
+
+    def _call(self, *arrays: np.ndarray) -> np.ndarray | None:
+        kept = self.stages[0].result
+        result = np.empty(kept.shape, kept.dtype)
+        if self.redirect(*arrays, result):
+            return None
+        self._repeat_with(*arrays, result)
+        return result
+
+    def _repeat_with(self, *arrays: np.ndarray) -> None:
+        try:
+            self.recording.repeat()
+        except Unrepeatable:
+            self.leave(*arrays)
+            raise
 
     def take_steps(self, steps: int) -> None:
         """Let the next calls have so many steps."""
         _, outputs, take = self.recording.lengths
         take(steps)
-        self.steps, (shape, dtype, redirect, operation) = steps, self.direct  # type: ignore[misc]
-        shape = shape if outputs is None else (shape[0], steps, *shape[2:])
-        self.direct = shape, dtype, redirect, operation
+        self.steps = steps
+        for shape in self.call.shapes[outputs is None : 2]:
+            shape[1] = steps
 
     def load(self, weights: list[np.ndarray]) -> None:
         """Copy weights to their memory, unless their numbers are there."""
@@ -117,16 +133,12 @@ class Kind:
             if i not in self.redirected:
                 place[...] = arrays[i]
         results = [result] if type(result) is np.ndarray else arrays_in(result)
-        shapes = [one.shape for one in results] if self.direct is None else [self.direct[0]]
-        made = [np.empty(shape, one.dtype) for shape, one in zip(shapes, results, strict=True)]
+        shapes = [one.shape for one in results] if not self.steps else self.call.shapes
+        made = [np.empty(shape, one.dtype) for shape, one in zip(shapes, results, strict=False)]
         if self.redirect(*arrays, *made):
             arrays = [*map(np.ascontiguousarray, arrays)]
             self.redirect(*arrays, *made)
-        try:
-            self.recording.repeat()
-        except Unrepeatable:
-            self.leave(*arrays, *made)
-            raise
+        self._repeat_with(*arrays, *made)
         if len(self.redirected) < len(arrays) + len(made):
             for i, one in enumerate(results, len(arrays)):
                 if i not in self.redirected:
@@ -162,7 +174,13 @@ class Runner:
         self._alone, self._lists = alone, lists
         self._kinds: dict[tuple, Kind] = {}
         self._longer: dict[tuple, Kind] = {}  # of calls with different numbers of steps, by keys without these
-        self._lock = threading.Lock()
+        self._idle = {"idle": True}  # empty while a thread repeats a computation
+        self._latest: tuple = (
+            0,
+            0,
+            None,
+            None,
+        )  # one by `Kind.call`: `Changes.last`, threads, layer, kind
         self._watched = Watched()
 
     def __reduce__(self):
@@ -170,22 +188,30 @@ class Runner:
 
     def run(self, layer, call: Callable, arguments: tuple, keywords: dict) -> Any:
         """Return the result of ``call(layer, *arguments, **keywords)`` by a recording; None if none serves it."""
-        arrays: Any
-        found: list[Any]
-        if len(arguments) == 1 and not keywords and type(arguments[0]) is np.ndarray:  # most calls
-            arrays, key = arguments, (arguments[0].shape, arguments[0].dtype, get_num_threads())
+        arrays: Any = None
+        if len(arguments) == 1 and type(arguments[0]) is np.ndarray:
+            if not keywords:
+                arrays = arguments
+            elif len(keywords) == 1 and type(constants := keywords.get("constants")) is list and constants:
+                arrays = *arguments, *constants
+        threads = get_num_threads()
+        if arrays is not None:  # most calls
+            last, then, subject, kind = self._latest
+            if last == Changes.last and threads == then and circumstances() is USUAL and subject() is layer:
+                if not self._idle.pop("idle", False):
+                    return None
+                try:
+                    result = kind.call and kind.call(*arrays)
+                finally:
+                    self._idle["idle"] = True
+                if result is not None:
+                    return result
         elif arguments and type(arguments[0]) in (list, tuple) and not self._lists and takes_sequences(layer):
             return None  # the calls on its buckets are repeated
-        elif len(arguments) == len(keywords) == 1 and type(constants := keywords.get("constants")) is list:
-            arrays, found = [arguments[0], *constants], [get_num_threads()]
-            for array in arrays:
-                if type(array) is not np.ndarray:
-                    return None
-                found.append(array.shape)
-                found.append(array.dtype)
-            key = tuple(found)
+        if arrays is arguments:
+            key: tuple = threads, arguments[0].shape, arguments[0].dtype
         else:
-            arrays, found = [], [get_num_threads(), len(arguments), *keywords]
+            arrays, found = [], [threads, len(arguments), *keywords]
             if not add_key((*arguments, *keywords.values()), arrays, found):
                 return None
             key = tuple(found)
@@ -200,12 +226,12 @@ class Runner:
             key = *key, True
         kind = self._kinds.get(key)
         if kind is None:
-            if not self._is_full(subject):
+            if len(self._kinds) < self._most and self._held() < self._largest(subject):
                 self._kinds[key] = Kind()
             kind = self._of_any_length(key, arrays)
         if kind is None or (kind.agreed < SURE and not self._is_due(kind)):
             return None
-        if not self._lock.acquire(False):  # another thread repeats a computation
+        if not self._idle.pop("idle", False):  # another thread repeats a computation
             return None
         try:
             if not self._holds(subject):
@@ -215,24 +241,19 @@ class Runner:
                 return self._try(kind, subject, call, arrays, arguments, keywords)
             if kind.steps and kind.steps != arrays[0].shape[1]:
                 kind.take_steps(arrays[0].shape[1])
-            if kind.direct is not None and kind.loaded is self._watched.weights:
-                shape, dtype, redirect, operation = kind.direct
-                result = np.empty(shape, dtype)
-                if redirect(*arrays, result):
-                    arrays = [*map(np.ascontiguousarray, arrays)]
-                    redirect(*arrays, result)
-                try:
-                    operation()
-                except Unrepeatable:
-                    kind.leave(*arrays, result)
-                    raise
-                return result
+            if kind.call is not None and kind.loaded is self._watched.weights:
+                usual = now is USUAL and not self._watched.lists and len(arguments) == 1 and len(keywords) < 2
+                if usual and (not keywords or "constants" in keywords) and hasattr(kind.call, "shapes"):
+                    self._latest = Changes.last, key[0], self._watched.layer, kind
+                result = kind.call(*arrays)
+                if result is not None:
+                    return result
             return self._give(kind, subject, call, arrays, arguments, keywords)
         except Unrepeatable:
             kind.drop_unsafe()
             return None
         finally:
-            self._lock.release()
+            self._idle["idle"] = True
 
     def _of_any_length(self, key: tuple, arrays: Sequence[np.ndarray]) -> Kind | None:
         """Return the kind of calls that differ in the steps of their first array alone, if there may be any."""
@@ -289,10 +310,6 @@ class Runner:
         return found
 
     # Overridden for other computations than calls of layers
-
-    def _is_full(self, subject) -> bool:
-        """Return whether no other kind is recorded."""
-        return len(self._kinds) >= self._most or self._held() >= self._largest(subject)
 
     def _held(self) -> int:
         """Return the bytes that recordings hold."""

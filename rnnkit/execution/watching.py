@@ -29,10 +29,10 @@ class Watched:
     """
 
     def __init__(self) -> None:
-        self._layer: Callable[[], Any] = lambda: None  # shared by shallow copies
+        self.layer: Callable[[], Any] = lambda: None  # a weak reference, shared by shallow copies
         self._last = self._last_weights = -1
         self._numbers: list[tuple[Assigned, int]] = []
-        self._lists: list[list] = []  # attributes that may be changed in place, as a model's layers
+        self.lists: list[list] = []  # attributes that may be changed in place, as a model's layers
         self._entries: list[list[int]] = []  # the ids of their entries,
         self._alive: list[list] = []  # and the entries, kept alive so that ids stay theirs
         self._facts: list | None = None
@@ -41,27 +41,27 @@ class Watched:
 
     def is_untouched(self, layer) -> bool:
         """Return whether nothing was assigned to any layer since `look`."""
-        if self._last != Changes.last or self._layer() is not layer:
+        if self._last != Changes.last or self.layer() is not layer:
             return False
-        return not self._lists or not self._differs_in_place()
+        return not self.lists or not self._differs_in_place()
 
     def _differs_in_place(self) -> bool:
-        return [list(map(id, one)) for one in self._lists] != self._entries
+        return [list(map(id, one)) for one in self.lists] != self._entries
 
     def look(self, layer) -> bool:
         """Examine a layer; return whether it is the same as at the last time, but for the numbers of `weights`."""
         last, last_weights = Changes.last, Changes.weights
         facts, kinds = self._facts, self._kinds
         if (
-            self._layer() is not layer
+            self.layer() is not layer
             or self._differs_in_place()
             or any(own.last != then for own, then in self._numbers)
         ):
-            layers, self._layer, self._last_weights = all_layers(layer), weakref.ref(layer), -1
+            layers, self.layer, self._last_weights = all_layers(layer), weakref.ref(layer), -1
             self._numbers = [(one._assigned, one._assigned.last) for one in layers]
             found = ((name, value) for one in layers for name, value in vars(one).items())
-            self._lists = [value for name, value in found if type(value) is list and name[0] != "_"]
-            self._alive = [list(one) for one in self._lists]
+            self.lists = [value for name, value in found if type(value) is list and name[0] != "_"]
+            self._alive = [list(one) for one in self.lists]
             self._entries = [list(map(id, one)) for one in self._alive]
             self._facts = facts_of(layers)
         if self._last_weights != last_weights:

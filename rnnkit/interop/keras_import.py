@@ -15,7 +15,7 @@ from rnnkit.interop import keras_kinds
 from rnnkit.interop.keras_files import Arrays, is_archive, read_archive, read_weights, told
 from rnnkit.interop.keras_graphs import read_graph, read_input
 from rnnkit.interop.keras_kinds import CELLS, LAYERS, WRAPPERS, arguments, handed_in, mapping, precision, text
-from rnnkit.interop.keras_weights import FromFile, FromObject, Source, expected_shapes, file_names, fill, holders
+from rnnkit.interop.keras_weights import FromFile, FromObject, Source, file_names, fill, has_weights, holders
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.memoryless import Activation
@@ -77,7 +77,7 @@ class Reader:
         if not isinstance(layer, Layer):
             raise TypeError(f"expected custom_objects to give a layer for {what}, got {layer!r}")
         arrays = source.arrays(layer)
-        if built and not arrays and expected_shapes(layer, 0) != []:
+        if built and not arrays and has_weights(layer):
             raise ValueError(f"expected weights of {what}, got none")
         shape = build_config.get("input_shape") if isinstance(build_config, Mapping) else None
         fill(layer, arrays, what, shape)

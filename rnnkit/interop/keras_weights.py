@@ -11,7 +11,6 @@ import numpy as np
 
 from rnnkit.cells.conv_lstm import ConvLSTMCell
 from rnnkit.cells.stacked import StackedRNNCells
-from rnnkit.cells.standard import StandardCell
 from rnnkit.execution.layer_tree import held_by
 from rnnkit.free_names import snake_case
 from rnnkit.interop.keras_files import Arrays
@@ -26,7 +25,6 @@ from rnnkit.layers.multi_head_attention import MultiHeadAttention
 from rnnkit.layers.normalization import LayerNormalization
 from rnnkit.layers.parametric_relu import PReLU
 from rnnkit.layers.rnn import RNN
-from rnnkit.layers.support.facts import checked_shape
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.steps.cell import Under
 
@@ -112,46 +110,43 @@ def file_names(kinds: Iterable[str]) -> list[str]:
     return names
 
 
-def shapes(own, features: int) -> list[tuple[int, ...]] | None:
-    """Return the shapes of the weights that a holder would be built with; None if only a build determines them."""
-    if isinstance(own, (ConvLSTMCell, _Projection)) or (isinstance(own, Attending) and own._declared(1, 1, 1)):
-        return None
-    if isinstance(own, StandardCell):
-        width = own.gates * own.units
-        return [(features, width), (own.units, width), *([own.bias_shape] if own.use_bias else [])]
-    if isinstance(own, Dense):
-        return [(features, own.units), *([(own.units,)] if own.use_bias else [])]
-    if isinstance(own, (Conv1D, BatchNormalization, PReLU)) or (
-        isinstance(own, LayerNormalization) and (own.has_gamma or own.has_beta)
-    ):
-        return None
-    if isinstance(own, Embedding):
-        return [(own.input_dim, own.output_dim)]
-    return None if not isinstance(own, Layer) or isinstance(own, RNN) else []
+def has_weights(layer: Layer) -> bool:
+    """Return whether a layer that is no model has weights once it is built."""
+    return any(map(_holds, holders(layer)))
+
+
+def _holds(holder: Holder) -> bool:
+    own = holder.own
+    if isinstance(own, LayerNormalization):
+        return own.has_gamma or own.has_beta
+    if isinstance(own, Attending):
+        return bool(own._declared(1, 1, 1))
+    return not isinstance(own, Layer) or isinstance(own, (RNN, Dense, Conv1D, BatchNormalization, PReLU, Embedding))
 
 
 def fill(layer: Layer, arrays: Sequence[np.ndarray], what: str, built_for=None) -> None:
     """Build a layer for arrays in Keras's order, and set them; without any arrays, it stays unchanged.
 
     `built_for` is the input shape that Keras's layer was built for, if known. A ValueError refuses a wrong number of
-    arrays, or wrong shapes; nothing is created then.
+    arrays, or wrong shapes.
     """
     if not arrays:
         return
-    features = arrays[0].shape[0] if arrays[0].ndim else 0
     attends = isinstance(layer, Attending)
     shape: Any = _attended(layer, arrays, built_for) if attends else _shape_for(layer, arrays[0].shape, built_for)
-    expected = expected_shapes(layer, features) if shape is None else _of_shape(layer, shape, what)
-    if expected is not None and expected != [array.shape for array in arrays]:
+    try:
+        layer.build(shape)
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"expected {what} to be built for an input shape that it can take: {error}") from None
+    expected = [array.shape for array in layer.get_weights()]
+    if expected != [array.shape for array in arrays]:
         got = ", ".join(str(array.shape) for array in arrays)
         raise ValueError(f"expected weights of {what} of shapes {', '.join(map(str, expected)) or 'none'}; got {got}")
-    plain = (None, features) if isinstance(layer, Dense) else (None, None, features)
-    layer.build(plain if shape is None else shape)
     layer.set_weights(arrays)
 
 
-def _shape_for(layer, first: tuple[int, ...], built_for) -> tuple | None:
-    """Return the input shape of a layer whose weights alone don't determine it; None for all others."""
+def _shape_for(layer, first: tuple[int, ...], built_for) -> tuple:
+    """Return the input shape of a layer by the shape of its first weight, or as Keras's layer was built for it."""
     if isinstance(layer, Conv1D):
         return (None, None, first[1] * layer.groups if len(first) == 3 else None)
     if isinstance(layer, RNN) and isinstance(layer.cell, ConvLSTMCell):
@@ -159,7 +154,8 @@ def _shape_for(layer, first: tuple[int, ...], built_for) -> tuple | None:
             raise ValueError(f"expected the input shape that {layer.name!r} was built for, got {built_for!r}")
         return (None, None, *built_for[2:])
     if not isinstance(layer, (LayerNormalization, BatchNormalization, PReLU)):
-        return None
+        features = first[0] if first else 0
+        return (None, features) if isinstance(layer, Dense) else (None, None, features)
     if isinstance(built_for, (list, tuple)):
         return tuple(built_for)
     return (None, *first) if isinstance(layer, PReLU) else (None, None, *first)
@@ -177,39 +173,6 @@ def _attended(layer: Any, arrays, built_for) -> list:
 
 
 _SIDES = ("query/kernel", "value/kernel", "key/kernel")
-
-
-def _of_shape(layer, shape, what) -> list[tuple[int, ...]]:
-    """Return the shapes of a layer's weights for an input of this shape."""
-    try:
-        found = checked_shape(layer, shape)
-        if isinstance(layer, RNN):
-            cell: Any = layer.cell
-            kernels = [(*cell.kernel_size, n, cell.gates * cell.filters) for n in (found[-1], cell.filters)]
-            return [*kernels, *([(cell.gates * cell.filters,)] if cell.use_bias else [])]
-        if isinstance(layer, Conv1D):
-            if found[2] is None:
-                return []
-            kernel = (layer.kernel_size, found[2] // layer.groups, layer.filters)
-            return [kernel, *([(layer.filters,)] if layer.use_bias else [])]
-        if isinstance(layer, LayerNormalization):
-            return [layer._sizes(found)] * (layer.has_gamma + layer.has_beta)
-        return [one.shape for one in layer._own_weights(found).values()]
-    except (ValueError, IndexError) as error:
-        raise ValueError(f"expected {what} to be built for an input shape that it can take: {error}") from None
-
-
-def expected_shapes(layer, features: int) -> list[tuple[int, ...]] | None:
-    """Return the shapes of all weights of a layer for this number of features; None if only a build determines them."""
-    found: list[tuple[int, ...]] = []
-    below = features
-    for holder in holders(layer):
-        own = shapes(holder.own, features if holder.sees_input else below)
-        if own is None:
-            return None
-        found += own
-        below = getattr(holder.own, "units", below)
-    return found
 
 
 class Source:

@@ -20,7 +20,6 @@ from rnnkit.keras.order import keras_order
 from rnnkit.keras.training import KerasModel
 from rnnkit.layers.memoryless import Activation
 from rnnkit.layers.support.facts import built_shape
-from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
 from rnnkit.models import functional, sequential
 from rnnkit.models.assembled import Assembled
@@ -259,7 +258,7 @@ class Model(KerasModel, SubclassedModel, ABC):
 
             return run
 
-        return outputs, Pullback(outputs, inner.dtype, back(inner.pull), back(inner.pull_weights))
+        return outputs, inner.around(outputs, back)
 
     inputs = property(lambda self: self._made_of().inputs)
     outputs = property(lambda self: self._made_of().outputs)

@@ -50,12 +50,12 @@ class Loss(Configurable):
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         """Return the loss of arrays, as one number unless `reduction` is "none"."""
-        y_true, y_pred = (one if noted(one) else np.asarray(one) for one in map(resolved, (y_true, y_pred)))
+        y_true, y_pred = (one if noted(one) else np.asanyarray(one) for one in map(resolved, (y_true, y_pred)))
         if not holds_symbols((y_true, y_pred)) and y_true.ndim and y_pred.ndim:
             shapes = [one.shape for one in targets.aligned(y_true, y_pred)]
             y_true, y_pred = (one.reshape(shape) for one, shape in zip((y_true, y_pred), shapes, strict=True))
         values = self.call(y_true, y_pred)
-        values = values if noted(values) else np.asarray(values)
+        values = values if noted(values) else np.asanyarray(values)
         if sample_weight is not None:
             weight = np.asarray(numbers_of(sample_weight), values.dtype)
             weight = weight[..., 0] if weight.ndim > values.ndim else weight
@@ -195,4 +195,5 @@ def _make(name: str):
     return plain.LOSSES[_ALIASES.get(name, name)]
 
 
-__getattr__, __dir__ = namespace("losses", _make, [*plain.CLASSES, *plain.LOSSES, *_ALIASES])
+MADE = [*plain.CLASSES, *plain.LOSSES, *_ALIASES]
+__getattr__, __dir__ = namespace("losses", _make, MADE)

@@ -429,5 +429,5 @@ def _make(name: str):
     return getattr(activations, name) if name in ACTIVATIONS.split() else _function(name)
 
 
-_MADE = " ".join([*SAME.values(), ACTIVATIONS, *WHY]).split()
-__getattr__, __dir__ = namespace("ops", _make, _MADE)
+MADE = " ".join([*SAME.values(), ACTIVATIONS, *WHY]).split()
+__getattr__, __dir__ = namespace("ops", _make, MADE)

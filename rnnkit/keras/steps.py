@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -14,19 +15,22 @@ from rnnkit.callbacks.progress import watched
 from rnnkit.execution.assignments import by_attributes
 from rnnkit.execution.layer_tree import all_layers
 from rnnkit.keras import tree
+from rnnkit.keras.own_loss import LossStepper
 from rnnkit.keras.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.support.tape import GradientTape, TapeArray, plain
 from rnnkit.layers.support.variable import assign_all
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.subclassed_layer import SubclassedLayer, own_metrics
+from rnnkit.recording import Unrepeatable, unrepeatable
 from rnnkit.steps.nesting import leaves_of, mapped, paths
 from rnnkit.training.batches import Arrays, Names, brings_batches
 from rnnkit.training.own_steps import Items, OwnStepper, flat, numbers, weighted_loss
 from rnnkit.training.steps import in_order
 from rnnkit.training.trainable import joined
 
-_TRAINING = "train_step test_step compute_loss compute_metrics metrics get_metrics_result reset_metrics".split()
+_OF_METRICS = "compute_metrics metrics get_metrics_result reset_metrics".split()
+_TRAINING = ["train_step", "test_step", "compute_loss", *_OF_METRICS]
 _signature = lru_cache(maxsize=256)(inspect.signature)
 
 
@@ -82,6 +86,7 @@ class StepsOfModel(Assembled):
                 mean, loss = weighted_loss(objective, target, output, mask, own, compiled.loss_weights[k])
                 total = loss if total is None else total + loss
                 if k in self._loss_trackers:
+                    unrepeatable("losses of several outputs are added up")
                     self._loss_trackers[k].update_state(mean, sample_weight=len(outputs[leaves_of(place)[0]]))
         if total is None:
             raise ValueError(
@@ -91,11 +96,15 @@ class StepsOfModel(Assembled):
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None) -> dict:
         """Add a batch to the metrics of `compile`, and return all metrics by name."""
+        self._add_to_metrics(x, y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
+    def _add_to_metrics(self, x, y, y_pred, sample_weight) -> None:
+        """Add a batch to the metrics of `compile`."""
         if given := self._ready().metrics:
             outputs, targets, weights, masks = self._by_output(x, y, y_pred, sample_weight)
             for _, k, metric, weighted in given:
                 metric.update(targets[k], plain(outputs[k]), masks[k], weights[k] if weighted else None)
-        return self.get_metrics_result()
 
     def get_metrics_result(self) -> dict:
         """Return the results of all metrics, by name."""
@@ -238,7 +247,13 @@ class StepsOfModel(Assembled):
                 f"expected no class_weight, parts or LBFGS with the own steps of {type(self).__name__}; give "
                 "sample_weight, or compute them in train_step"
             )
-        return OwnStepper(self, self._ready(), source.nesting)
+        compiled = self._ready()
+        if source.nesting is not None and not self._overrides("train_step") and not own_metrics(self):
+            metrics = [one for one in _OF_METRICS if self._overrides(one)]
+            if not _makes_masks(self) or not (metrics or compiled.metrics):
+                with suppress(Unrepeatable):
+                    return LossStepper(self, compiled, source.nesting, metrics)
+        return OwnStepper(self, compiled, source.nesting)
 
     def _tester(self, source):
         if not self._has_own_steps():

@@ -89,7 +89,7 @@ class ReLU(Memoryless):
         self.negative_slope: float = number_from_zero(negative_slope, "negative_slope")
         self.threshold: float = number_from_zero(threshold, "threshold")
 
-    def _new_cell(self):
+    def _cell_for(self, shape):
         return FunctionCell(self._function, "relu")
 
     def _function(self, x):
@@ -114,7 +114,7 @@ class LeakyReLU(Memoryless):
         super().__init__(**options)
         self.negative_slope: float = number_from_zero(negative_slope, "negative_slope")
 
-    def _new_cell(self):
+    def _cell_for(self, shape):
         return FunctionCell(partial(leaky_relu, negative_slope=self.negative_slope), "leaky_relu")
 
 
@@ -136,7 +136,7 @@ class ELU(Memoryless):
         super().__init__(**options)
         self.alpha: float = real_number(alpha, "alpha")
 
-    def _new_cell(self):
+    def _cell_for(self, shape):
         return FunctionCell(partial(elu, alpha=self.alpha), "elu")
 
 

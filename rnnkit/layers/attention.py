@@ -45,7 +45,7 @@ class Attending(OwnWeights):
 
     # Calls
 
-    def _applied(self, inputs, mask, training, *others, **flags):
+    def _applied(self, inputs, mask, training, *others):
         arrays = self._given(inputs)
         shapes = [one.shape for one in arrays]
         if self.built:
@@ -55,8 +55,7 @@ class Attending(OwnWeights):
         arrays = [
             one.astype(self.dtype, order="C") for one in arrays
         ]  # what the gradient reads, whatever becomes of the inputs
-        masks, flags = self._masks(mask, shapes), {name: bool(value) for name, value in flags.items()}
-        return self._attended(weights_now(self._own), arrays, masks, bool(training), *others, **flags)
+        return self._attended(weights_now(self._own), arrays, self._masks(mask, shapes), bool(training), *others)
 
     def _given(self, inputs) -> list[np.ndarray]:
         if not isinstance(inputs, (list, tuple)) or len(inputs) not in (2, 3):
@@ -237,8 +236,7 @@ class Attention(Attending):
         ValueError, TypeError
             For inputs and masks that don't fit.
         """
-        flags = {"return_attention_scores": return_attention_scores, "use_causal_mask": use_causal_mask}
-        return self._applied(inputs, mask, training, **flags)[0]
+        return self._applied(inputs, mask, training, return_attention_scores, use_causal_mask)[0]
 
     @entry.entered_vjp
     def vjp(
@@ -254,8 +252,8 @@ class Attention(Attending):
     ) -> Any:
         """Do as `Layer.vjp`, with the arguments of a call; the gradient's ``x`` is a list as `inputs` is."""
         options(checkpoint, truncate)
-        flags = {"return_attention_scores": return_attention_scores, "use_causal_mask": use_causal_mask}
-        return self._with_pullback(*self._applied(inputs, mask, training, **flags))
+        found = self._applied(inputs, mask, training, return_attention_scores, use_causal_mask)
+        return self._with_pullback(*found)
 
     def _attended(self, weights, arrays, masks, training, return_attention_scores, use_causal_mask):
         query_mask, value_mask, _ = masks

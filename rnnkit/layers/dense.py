@@ -91,13 +91,12 @@ class Dense(Memoryless):
         self.bias_regularizer: Any = regularizers.get(bias_regularizer)
         self.kernel_constraint: Any = constraints.get(kernel_constraint)
         self.bias_constraint: Any = constraints.get(bias_constraint)
-        self._cell = DenseCell(self)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(B, …, units)``."""
         return (*super().compute_output_shape(input_shape)[:-1], self.units)
 
-    def _new_cell(self):
+    def _cell_for(self, shape):
         return DenseCell(self)
 
 

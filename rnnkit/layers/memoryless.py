@@ -21,21 +21,20 @@ from rnnkit.execution.tangents import Tangents
 from rnnkit.hints import Config, CustomObjects, LayerOptions, Shape
 from rnnkit.layers.cell_layer import CellLayer
 from rnnkit.layers.support import validation
-from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.seeds import weight_generator
+from rnnkit.layers.support.validation import finite_under_mask
 from rnnkit.serialization.registry import find, name_of
 from rnnkit.steps.cell import Cell, prepare
 
 
 class Memoryless(CellLayer):
-    """Base of layers that run a step without memory on the last axis of x ``(B, …, F)``; a subclass has `_new_cell`."""
+    """Base of layers that run a step without memory on the last axis of x ``(B, …, F)``; a subclass has `_cell_for`."""
 
     _least_rank = 2
     _open_axes = -1
     _padding = "masked"
     _cell: Cell
-    _new_cell: Callable[[], Cell]
     _stream_refusal: str | None = None
 
     def _call(self, inputs, mask, training, wanted=None):
@@ -124,9 +123,21 @@ class Memoryless(CellLayer):
         prepare(self._cell, (None, *features), self.dtype, weight_generator(self))
         self._execution = self._executed(self._cell, features)
 
+    def _shape_of_step(self, shape) -> tuple:
+        """The shape of the result for an x of this one, by the step: by one for a trial before the layer is built."""
+        execution = self._execution
+        if execution is None:
+            trial, dtype = self._cell_for(shape), np.dtype("float32")
+            prepare(trial, (None, shape[-1]), dtype, np.random.default_rng(0))
+            execution = Execution(trial, shape[-1:], dtype)
+        return (*shape[:-1], *self._features(execution))
+
+    def _features(self, execution) -> tuple:
+        return execution.output_shape()
+
     def _cell_for(self, shape) -> Cell:
         """A new cell for an x of this shape."""
-        return self._new_cell()
+        raise NotImplementedError
 
     _step_cell: Any = property(attrgetter("_cell"))
 
@@ -167,9 +178,8 @@ class Activation(Memoryless):
     def __init__(self, activation: hints.Activation, **options: Unpack[LayerOptions]):
         super().__init__(**options)
         self.activation: Callable[..., Any] = _activation(activation)
-        self._cell = self._new_cell()
 
-    def _new_cell(self):
+    def _cell_for(self, shape):
         return FunctionCell(self.activation, "activation")
 
 
@@ -199,23 +209,17 @@ class Lambda(Memoryless):
         if not callable(function):
             raise TypeError(f"expected a function of an array, got {function!r}")
         self.function = function
-        self._cell = self._new_cell()
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(B, …, G)``."""
-        shape = super().compute_output_shape(input_shape)
-        if self.built:
-            return (*shape[:-1], *self._execution.output_shape())
-        trial = self._new_cell()
-        prepare(trial, (None, shape[-1]), np.dtype("float32"), np.random.default_rng(0))
-        return (*shape[:-1], *self._features(Execution(trial, shape[-1:], np.dtype("float32"))))
+        return self._shape_of_step(super().compute_output_shape(input_shape))
 
     def _build(self, shape):
         super()._build(shape)
         self._features(self._execution)
 
     def _features(self, execution):
-        found = execution.output_shape()
+        found = super()._features(execution)
         if not found:
             raise ValueError(
                 f"expected the function of {self.name!r} to give an array (batch, features), got one value for each "
@@ -235,5 +239,5 @@ class Lambda(Memoryless):
     def _arguments(self):
         return getattr(self.function, "__name__", repr(self.function))
 
-    def _new_cell(self):
+    def _cell_for(self, shape):
         return FunctionCell(self.function, "lambda")

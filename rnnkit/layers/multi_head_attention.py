@@ -154,9 +154,9 @@ class MultiHeadAttention(Attending):
         ValueError, TypeError
             For inputs and masks that don't fit.
         """
-        flags = {"return_attention_scores": return_attention_scores, "use_causal_mask": use_causal_mask}
         inputs, masks = _listed(query, value, key), [query_mask, value_mask, key_mask]
-        return self._applied(inputs, masks, training, attention_mask, **flags)[0]
+        more = attention_mask, return_attention_scores, use_causal_mask
+        return self._applied(inputs, masks, training, *more)[0]
 
     @entry.entered_vjp
     def vjp(
@@ -177,9 +177,9 @@ class MultiHeadAttention(Attending):
     ) -> Any:
         """Do as `Layer.vjp`, with a call's arguments; the gradient's ``x`` is a list, of key only if it is given."""
         options(checkpoint, truncate)
-        flags = {"return_attention_scores": return_attention_scores, "use_causal_mask": use_causal_mask}
         inputs, masks = _listed(query, value, key), [query_mask, value_mask, key_mask]
-        return self._with_pullback(*self._applied(inputs, masks, training, attention_mask, **flags))
+        more = attention_mask, return_attention_scores, use_causal_mask
+        return self._with_pullback(*self._applied(inputs, masks, training, *more))
 
     # The arithmetic
 

@@ -12,7 +12,7 @@ from rnnkit.arguments import integer, positive_integer
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.base import any_shape, no_mask
 from rnnkit.layers.support import validation
-from rnnkit.layers.support.masked_values import finite_under_mask
+from rnnkit.layers.support.validation import finite_under_mask
 from rnnkit.layers.traced import Traced
 
 

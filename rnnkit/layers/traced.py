@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Unpack
 
 import numpy as np
@@ -12,12 +13,12 @@ from rnnkit.execution.layer_tree import all_or_nothing, build_with
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import symbolic, validation
-from rnnkit.layers.support.open_sizes import at_two_lengths, same_sizes
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.steps.nesting import shapes_mapped
 
 _MOST = 256  # kinds of shapes whose graphs are kept
+_LENGTHS = ((12, 24), (60, 120), (1, 2))  # pairs of sizes that stand in for open ones, until a function takes a pair
 
 
 class Traced(Layer):
@@ -58,7 +59,7 @@ class Traced(Layer):
         """The function for arrays of these shapes, these, and as it reads them: copies, as the gradient needs."""
         inputs = self._taken(inputs, mask)
         given = leaves(inputs)
-        with all_or_nothing(self) if not self.built else contextlib.nullcontext():
+        with all_or_nothing(self) if not self.built else nullcontext():
             if not self.built:
                 shape = mapped(inputs, np.shape)
                 build_with(self, shape, self.dtype or np.result_type(*map(validation.precision_of, given)))
@@ -186,3 +187,27 @@ class Traced(Layer):
 
     def __getstate__(self) -> Any:
         return self.__dict__ | {"_traces": {}}
+
+
+def at_two_lengths(
+    shapes: Sequence[tuple],
+    at: Callable[[int], Any],
+    attempt: Callable[[], AbstractContextManager] = nullcontext,
+) -> list[Any]:
+    """Return the results of `at` with two sizes in place of those that shapes leave open behind the batch axis."""
+    failure = None
+    for lengths in _LENGTHS:
+        try:
+            with attempt():
+                return [at(length) for length in lengths]
+        except Exception as error:
+            failure = failure or error
+            if not any(None in one[1:] for one in shapes):
+                break
+    assert failure is not None, "a pair was tried"
+    raise failure
+
+
+def same_sizes(first: Sequence, second: Sequence) -> tuple:
+    """Return the sizes of a shape at two lengths, None for those that differ."""
+    return tuple(a if a == b else None for a, b in zip(first, second, strict=True))

@@ -10,17 +10,18 @@ import numpy as np
 
 from rnnkit import allocation
 from rnnkit.circumstances import weights_now
+from rnnkit.execution.assignments import weights_replaced
 from rnnkit.execution.layer_tree import all_or_nothing, build_with
 from rnnkit.hints import LayerOptions
 from rnnkit.initializers import draw
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.held_weights import HeldWeights
-from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.seeds import weight_generator
 from rnnkit.layers.support.symbolic import leaves
-from rnnkit.recording import constant
+from rnnkit.layers.support.validation import finite_under_mask
+from rnnkit.recording import constant, unrepeatable
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
@@ -79,7 +80,9 @@ class _OwnArrays(HeldWeights):
         return self.layer._options
 
     def put(self, arrays: Mapping[str, np.ndarray]) -> None:
-        self.layer._own = self.layer._own | dict(arrays)
+        unrepeatable("a call replaces weights")
+        vars(self.layer)["_own"] = self.layer._own | dict(arrays)  # the same names: no attribute changes
+        weights_replaced()
 
     def moving(self):
         return {name: array for name, array in self.layer._own.items() if name.startswith("moving_")}

@@ -247,13 +247,6 @@ class FBetaScore(Measure):
 class F1Score(FBetaScore):
     """The F score with a beta of 1, the harmonic mean of precision and recall.
 
-    Parameters
-    ----------
-    average : {"macro", "micro", "weighted"} or None
-        As of `FBetaScore`.
-    threshold : float, optional
-        A prediction above is positive; without one, the largest prediction of a row.
-
     Examples
     --------
     >>> import numpy as np, rnnkit as rk

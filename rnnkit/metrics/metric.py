@@ -91,34 +91,24 @@ class Measure(Configurable):
 
     def stateless_update_state(self, metric_variables: Any, *arguments: Any, **keywords: Any) -> list:
         """Return what `variables` would hold after a batch, and leave the metric as it is."""
-
-        def update():
-            self.update_state(*arguments, **keywords)
-            return [one.value for one in self.variables]
-
-        return self._with(metric_variables, update)
+        return self._with(metric_variables, lambda: self.update_state(*arguments, **keywords))[1]
 
     def stateless_result(self, metric_variables: Any) -> Any:
         """Return the result that these `variables` give."""
-        return self._with(metric_variables, self.result)
+        return self._with(metric_variables, self.result)[0]
 
     def stateless_reset_state(self) -> list:
         """Return what `variables` hold before any batch."""
+        return self._with([one.value for one in self.variables], self.reset_state)[1]
 
-        def reset():
-            self.reset_state()
-            return [one.value for one in self.variables]
-
-        return self._with([one.value for one in self.variables], reset)
-
-    def _with(self, values, function):
-        """What a function gives while the variables have other values."""
+    def _with(self, values, function) -> tuple[Any, list]:
+        """Return what a function gives while the variables have other values, and what these are then."""
         variables = self.variables
         before = [one.value for one in variables]
         try:
             for one, value in zip(variables, values, strict=True):
                 one.assign(value)
-            return function()
+            return function(), [one.value for one in self.variables]
         finally:
             for one, value in zip(variables, before, strict=True):
                 one.assign(value)

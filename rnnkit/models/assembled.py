@@ -20,7 +20,6 @@ from rnnkit.layers.support import entry
 from rnnkit.layers.support.added_losses import collecting
 from rnnkit.layers.support.device_transfer import first_on_device
 from rnnkit.layers.support.display import Text, layer_card, show_shape
-from rnnkit.layers.support.pullback import Pullback
 from rnnkit.models.drawing import Arrow, Box, drawing
 from rnnkit.steps.nesting import mapped
 from rnnkit.training.trainable import Trainable
@@ -82,10 +81,8 @@ class Assembled(Trainable):
         if wanted is None:
             return outputs, masks, None
 
-        def back(pull):
-            return lambda cotangents: pull(cotangents).mapped(to_host)
-
-        return outputs, masks, Pullback(outputs, inner.dtype, back(inner.pull), back(inner.pull_weights))
+        back = lambda pull: lambda cotangents: pull(cotangents).mapped(to_host)
+        return outputs, masks, inner.around(outputs, back)
 
     def _all_on_gpu(self) -> bool:
         """Return whether each layer takes arrays of a GPU, those of the models inside too."""

@@ -31,11 +31,10 @@ from rnnkit.layers.base import ENSEMBLE, Layer
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import entry, validation
-from rnnkit.layers.support.added_losses import unregularized
+from rnnkit.layers.support.added_losses import calling_parts, unregularized
 from rnnkit.layers.support.array_kinds import handler_of
 from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.held_weights import HeldWeights
-from rnnkit.layers.support.inside_calls import calling_parts
 from rnnkit.layers.support.labelled_calls import plain
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.row_gradient import RowGradient
@@ -530,7 +529,7 @@ class Ensemble(Trainable):
             parted = lambda d, shape: None if d is None else d.reshape(shape)
             return lambda d: pull([parted(one, shape) for one, shape in zip(d, shapes, strict=True)])
 
-        return flat, masks, Pullback(flat, inner.dtype, back(inner.pull), back(inner.pull_weights))
+        return flat, masks, inner.around(flat, back)
 
     # States between calls, and steps one at a time
 

@@ -11,7 +11,7 @@ import numpy as np
 from rnnkit.execution.layer_tree import arrays_by_name, options_by_name
 from rnnkit.hints import LayerOptions
 from rnnkit.layers.base import Layer
-from rnnkit.layers.support.inside_calls import calling_parts
+from rnnkit.layers.support.added_losses import calling_parts
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
 from rnnkit.models.assembled import Assembled

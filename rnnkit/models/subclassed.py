@@ -6,7 +6,6 @@ from typing import Any
 
 from rnnkit.execution.layer_tree import held_by
 from rnnkit.layers.base import Layer
-from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.models.assembled import Assembled, box_of, parameters
 from rnnkit.models.call_arguments import nested_arrays
@@ -78,7 +77,7 @@ class SubclassedModel(SubclassedLayer, Assembled):
 
             return run
 
-        return found, masks, Pullback(found, self.dtype, back(pullback.pull), back(pullback.pull_weights))
+        return found, masks, pullback.around(found, back, self.dtype)
 
     def _places(self, outputs) -> list[int] | None:
         """Return the places of the outputs that have a loss among all by name; None of outputs without names."""

@@ -19,14 +19,13 @@ from rnnkit.execution.layer_tree import all_layers, all_or_nothing, build_with, 
 from rnnkit.initializers import draw
 from rnnkit.layers.base import NO_MORE, Layer, any_shape
 from rnnkit.layers.support import entry, symbolic, validation
-from rnnkit.layers.support.added_losses import collecting
+from rnnkit.layers.support.added_losses import calling_parts, collecting
 from rnnkit.layers.support.held_weights import HeldWeights
-from rnnkit.layers.support.inside_calls import calling_parts
-from rnnkit.layers.support.open_sizes import at_two_lengths, same_sizes
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.seeds import inherit_seeds, weight_generator
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped
 from rnnkit.layers.support.variable import Variable
+from rnnkit.layers.traced import at_two_lengths, same_sizes
 from rnnkit.metrics.metric import Measure
 from rnnkit.models.call_arguments import CallArguments, array_leaves, given_call, nested_arrays, with_none
 from rnnkit.models.call_trace import CallTrace
@@ -45,6 +44,7 @@ _OWN = set("_graphs _before_build _variables _variable_options _made_with _rng _
 _TRACKERS = ("_loss_tracker", "_loss_trackers", "_before_build")  # metrics of training, and attributes of before
 _NESTED = (list, tuple, dict)
 _BASE = ("name", "trainable", "dtype", "seed")
+_OF_OBJECT = {"class_name", "config", "module"}
 _HOLDING = (Layer, Cell, list, tuple, dict)
 
 
@@ -610,7 +610,8 @@ class SubclassedLayer(Layer):
         parameters = inspect.signature(cls.__init__).parameters
         takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
         given = {n: v for n, v in config.items() if takes_all or n in parameters or n not in _BASE}
-        return cls(**{name: deserialize(one) if _is_object(one) else one for name, one in given.items()})
+        objects = {n for n, one in given.items() if isinstance(one, dict) and one.keys() >= _OF_OBJECT}
+        return cls(**{name: deserialize(one) if name in objects else one for name, one in given.items()})
 
     def _arguments(self):
         return ""
@@ -663,7 +664,3 @@ def _guarded(build):
         return SubclassedLayer.build(self, *given.values())
 
     return guarded
-
-
-def _is_object(value) -> bool:
-    return isinstance(value, dict) and "class_name" in value and "config" in value and "module" in value

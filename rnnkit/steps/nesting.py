@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from itertools import accumulate, count
@@ -35,12 +36,16 @@ def leaves_of(nested) -> list:
 
 def mapped(nested, function: Callable[[Any], Any]):
     """Return the same nesting with a function applied to each leaf."""
-    if isinstance(nested, Mapping):
+    if isinstance(nested, (list, tuple)):
+        return like(nested, [mapped(one, function) for one in nested])
+    if _is_mapping(type(nested)):  # type: ignore[arg-type]
         return {name: mapped(one, function) for name, one in nested.items()}
-    if not isinstance(nested, (list, tuple)):
-        return function(nested)
-    found = [mapped(one, function) for one in nested]
-    return like(nested, found)
+    return function(nested)
+
+
+@functools.lru_cache(maxsize=256)
+def _is_mapping(kind: type) -> bool:
+    return issubclass(kind, Mapping)
 
 
 def numbered(nested) -> Any:

@@ -13,7 +13,7 @@ from rnnkit.layers.support.seeds import drawing_from
 from rnnkit.training.batches import Batch
 from rnnkit.training.objective import Part
 from rnnkit.training.pieces import Piece, Summand, Told, added, both, cut, times, together, told_where
-from rnnkit.training.steps import Losses, Stepper, first_offender, gathered, parts_of, penalties, trained
+from rnnkit.training.steps import Losses, Stepper, first_offender, gathered, parts_of, trained
 from rnnkit.training.tally import Tally
 
 
@@ -101,8 +101,7 @@ class PartedStepper(Stepper):
 
     def add_tested(self, sums: np.ndarray, told: list[Told], tally: Tally) -> None:
         """Add the result of `tested` to a tally."""
-        arrays, weight_options = arrays_by_name(self.model), options_by_name(self.model)
-        self._tell(sums, told, tally, penalties(arrays, weight_options, trained(arrays, weight_options)))
+        self._tell(sums, told, tally, self.trained_weights()[-1])
 
     def _put_back(self, before: dict) -> None:
         now = arrays_by_name(self.model)
@@ -155,23 +154,12 @@ class PartedStepper(Stepper):
 
     def _finish(self, total: Summand, tally: Tally) -> None:
         """Make the one step of the optimizer, and add the batch to the tally."""
-        model, compiled = self.model, self.compiled
-        arrays, weight_options = arrays_by_name(model), options_by_name(model)
-        names = trained(arrays, weight_options)
-        penalty = penalties(arrays, weight_options, names)
+        arrays, weight_options, _, penalty = self.trained_weights()
         if not np.isfinite(penalty):
             told = first_offender((f"the weight {name!r}", array) for name, array in arrays.items())
             raise FloatingPointError(f"the loss is not finite: {told}; no weight was changed")
         self._tell(total.sums, total.told, tally, penalty)
-        old = {name: arrays[name] for name in names}
-        options = {name: weight_options[name] for name in names}
-        new = compiled.optimizer.apply(old, self._scaled(total), options)
-        moved = {name: array for name, array in total.moved.items() if name not in new}
-        try:
-            put_arrays(model, new | moved)
-        except BaseException:  # Ctrl-C in between
-            put_arrays(model, old | {name: arrays[name] for name in moved})
-            raise
+        self._update(arrays, weight_options, self._scaled(total), total.moved)
 
     def _scaled(self, total: Summand) -> dict:
         """Return the gradient of the loss, from that of the sums over masked outputs."""

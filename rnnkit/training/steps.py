@@ -18,6 +18,7 @@ from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.losses import takes_ids
 from rnnkit.recording import operation
 from rnnkit.steps.nesting import leaves_of, mapped
+from rnnkit.steps.weight_options import WeightOptions
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.objective import Part
@@ -64,6 +65,18 @@ class Stepper:
         """The number of updates so far, which seeds the draws of an epoch."""
         return self.compiled.optimizer.iterations
 
+    def reads(self) -> list:
+        """Return, for comparison, what the losses read besides their arguments, the model and its layers."""
+        return []
+
+    def has_lost(self, sums: list) -> bool:
+        """Return whether the sums of a recording's losses are those of the last batch that was trained on anew."""
+        return True
+
+    def options(self) -> dict[str, WeightOptions]:
+        """Return the options of all weights in an update."""
+        return options_by_name(self.model)
+
     def tally(self) -> Tally:
         """Return a new tally for batches."""
         return Tally(self.compiled)
@@ -77,22 +90,32 @@ class Stepper:
         model, compiled = self.model, self.compiled
         with all_or_nothing(model), compiled.optimizer._all_or_nothing():
             found = self.differentiated(batch)
-            arrays, weight_options = arrays_by_name(model), options_by_name(model)
-            names = trained(arrays, weight_options)
-            penalty = penalties(arrays, weight_options, names) + found.added.total
+            arrays, weight_options, names, penalty = self.trained_weights()
+            penalty += found.added.total
             self._check_any(found.added)
             self._check(found.batch, found.outputs, found.masks, found.parts, penalty)
             if tally is not None:
                 # Before the weights change: a metric may not fit.
                 tally.add(found.batch, found.outputs, found.masks, found.parts, penalty)
-            gradients = found.gradients(names)
-            old = {name: arrays[name] for name in names}
-            new = compiled.optimizer.apply(old, gradients, {name: weight_options[name] for name in names})
-            try:
-                put_arrays(model, new)
-            except BaseException:  # Ctrl-C in between
-                put_arrays(model, old)
-                raise
+            self._update(arrays, weight_options, found.gradients(names))
+
+    def _update(self, arrays: dict, weight_options: dict, gradients, moved: Mapping = {}) -> None:
+        """Make the step of the optimizer with the weights of these options, and put what has `moved` besides."""
+        old = {name: arrays[name] for name in weight_options}
+        new = {**moved, **self.compiled.optimizer.apply(old, gradients, weight_options)}
+        try:
+            put_arrays(self.model, new)
+        except BaseException:  # Ctrl-C in between
+            put_arrays(self.model, {name: arrays[name] for name in new})
+            raise
+
+    def trained_weights(self) -> tuple[dict, dict, dict, float]:
+        """Return all weights; the options of those to train, their names as of `trained`, and their penalty."""
+        arrays, options = arrays_by_name(self.model), options_by_name(self.model)
+        names = trained(arrays, options)
+        options = {name: options[name] for name in names}
+        penalties = (float(one.regularizer(arrays[name])) for name, one in options.items() if one.regularizer)
+        return arrays, options, names, sum(penalties, 0.0)
 
     def differentiated(self, batch: Batch) -> Differentiated:
         """Return the losses of a batch, with the means to get their gradient."""
@@ -158,8 +181,7 @@ class Stepper:
         """Add a batch's loss and metrics, outside training."""
         found = self.model._test_runner.run(self.model, self._tested, batch.parts(), {})
         outputs, masks, sums, added = self._tested(self.model, *batch.parts()) if found is None else found
-        arrays, weight_options = arrays_by_name(self.model), options_by_name(self.model)
-        penalty = penalties(arrays, weight_options, trained(arrays, weight_options)) + sum(map(float, added))
+        penalty = self.trained_weights()[-1] + sum(map(float, added))
         tally.add(self.model._of_all_members(batch), outputs, masks, parts_of(sums), penalty)
 
     def tests_done(self, tally: Tally) -> None:
@@ -270,11 +292,6 @@ def trained(arrays: Mapping, weight_options: Mapping) -> dict[str, list[str]]:
         if weight_options[name].trainable:
             found.setdefault(id(array), []).append(name)
     return {names[0]: names for names in found.values()}
-
-
-def penalties(arrays: Mapping, weight_options: Mapping, names) -> float:
-    """Return the penalty of these weights' regularizers."""
-    return sum((float(t.regularizer(arrays[name])) for name in names if (t := weight_options[name]).regularizer), 0.0)
 
 
 def in_order(nested, count: int) -> list:

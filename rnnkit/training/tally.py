@@ -23,7 +23,7 @@ class Tally:
         self.metrics = [(name, k, copy.copy(metric), weighted) for name, k, metric, weighted in compiled.metrics]
         for _, _, metric, _ in self.metrics:
             metric.reset()
-        self.may_keep = any(_may_keep(metric) for _, _, metric, _ in self.metrics)
+        self.may_keep = any(may_keep(metric) for _, _, metric, _ in self.metrics)
 
     def add(self, batch: Batch, outputs, masks, parts, penalty: float) -> None:
         """Add a batch: its outputs and masks, and the `Part` of each output's loss, or None."""
@@ -58,7 +58,7 @@ class Tally:
         return found | {name: _number(metric) for name, _, metric, _ in self.metrics}
 
 
-def _may_keep(metric) -> bool:
+def may_keep(metric) -> bool:
     """Return whether a metric may keep the arrays of an update, as a user's may and rnnkit's own don't."""
     function = getattr(metric, "function", None)
     own = function is None or (is_own(function) and getattr(function, "__closure__", metric) is None)

@@ -545,12 +545,10 @@ class Trainable(Layer):
     def _validation(self, data, batch_size, steps):
         if data is None:
             return None
-        if (handler := handler_of(data)) is not None and handler.are_delayed(data):
+        if ((handler := handler_of(data)) is not None and handler.are_delayed(data)) or brings_batches(data, None):
             return self._source(data, None, None, batch_size, steps)
-        if isinstance(data, (tuple, list)) and len(data) in (2, 3) and not brings_batches(data, None):
+        if isinstance(data, (tuple, list)) and len(data) in (2, 3):
             return self._source(data[0], data[1], data[2] if len(data) == 3 else None, batch_size, steps)
-        if brings_batches(data, None):
-            return self._source(data, None, None, batch_size, steps)
         raise ValueError(
             "expected validation_data as (x, y), (x, y, sample_weight) or an iterable of batches; got "
             f"{type(data).__name__}"

@@ -78,7 +78,8 @@ class UpdateRunner(Runner):
         if self._loaded is model:
             return True
         arrays = arrays_by_name(model)
-        same, facts = self._watched.look(model), _facts(model, optimizer, arrays)
+        facts = [*_facts(model, optimizer, arrays), subject.reads()]  # may fail; a look is the first at a change
+        same = self._watched.look(model)
         if self._in_place is None:
             if optimizer._groups is None:  # nothing was trained so far
                 return False
@@ -107,7 +108,7 @@ class UpdateRunner(Runner):
     def _record(self, kind, subject, call, arguments, keywords):
         in_place, model, recording, (batch, _) = self._in_place, subject.model, kind.recording, arguments
         assert in_place is not None, "the weights are in place"
-        layers, arrays, weight_options = all_layers(model), arrays_by_name(model), options_by_name(model)
+        layers, arrays, weight_options = all_layers(model), arrays_by_name(model), subject.options()
         fixed = [array for name, array in arrays.items() if name not in in_place.weights]
         recording.give(*in_place.weights.values())
         recording.constant(*fixed)
@@ -149,7 +150,8 @@ class UpdateRunner(Runner):
             raise Unrepeatable("it can't be repeated with another batch")
 
     def _agrees(self, kind, subject, results, states):
-        return kind.own.update.is_as(arrays_by_name(subject.model))
+        *_, sums, _ = kind.stages[0].result
+        return subject.has_lost(sums) and kind.own.update.is_as(arrays_by_name(subject.model))
 
     def _give(self, kind, subject, call, arrays, arguments, keywords):
         moves, recording = any(held_by(layer).moving() for layer in kind.own.changing), kind.recording

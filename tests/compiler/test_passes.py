@@ -204,10 +204,10 @@ def test_dumps_go_to_files_that_say_what_explain_says(tmp_path, monkeypatch, cap
 
 def test_dumps_of_steps_by_row_have_a_file_for_each_kind_of_call(tmp_path, monkeypatch):
     monkeypatch.setenv("RNNKIT_DUMP", f"graph,plan,source:{tmp_path}")
-    one, x = rk.RNN(by_row(), dtype="float32", seed=0), np.ones((40, 2, 2), np.float32)
+    one, x = rk.RNN(by_row(), dtype="float32", seed=0), np.ones((300, 2, 2), np.float32)
     one(x)
     one(x[:1])
-    one(x, mask=np.ones((40, 2), bool))
+    one(x, mask=np.ones((300, 2), bool))
     texts = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
     sources = sorted(name.removeprefix("by_row-float32-forward-") for name in texts if name.endswith(".source.py"))
     lanes = re.search(r"(\d+)-rows", sources[-1])[1]

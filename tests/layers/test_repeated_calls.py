@@ -234,7 +234,7 @@ def test_T13_constants_are_used_where_they_are():
     for _ in range(ENOUGH):
         layer(numbers(2, 5, 3), constants=[numbers(2, 3)])
     (kind,) = layer._call_runner._kinds.values()
-    assert kind.redirected == {0, 1, 2} and kind.direct is not None
+    assert kind.redirected == {0, 1, 2} and kind.call is not None
     for x, constant in zip(views(numbers(2, 5, 3)), views(numbers(2, 3))[::-1], strict=True):
         same_bits([layer(x, constants=[constant])], [ordinary(layer, x, constants=[constant])])
     for wrong in ([], [numbers(2, 4)], [numbers(3, 3)], [None]):
@@ -631,16 +631,36 @@ def test_cotangents_of_zeros_and_of_wrong_shapes():
         pullback((outputs[:, 1:], None))
 
 
-def test_a_gradient_with_dropout_is_that_of_the_masks_that_were_drawn():
-    layer = rk.GRU(4, dropout=0.5, seed=0, return_sequences=True)
-    other = rk.GRU(4, dropout=0.5, seed=0, return_sequences=True)
-    for i in range(ENOUGH + 3):
+CHANGING = {
+    "dropout": lambda: rk.GRU(4, dropout=0.5, seed=0, return_sequences=True),
+    "averages": lambda: rk.BatchNormalization(),
+    "both": lambda: rk.Sequential([rk.GRU(4), rk.BatchNormalization(), rk.Dropout(0.5), rk.Dense(1)], seed=0),
+}
+
+
+@pytest.mark.parametrize("name", CHANGING)
+def test_a_gradient_is_that_of_what_its_call_drew_and_leaves_what_calls_change(name):
+    layer, other = CHANGING[name](), CHANGING[name]()
+    other.build((None, 5, 3))
+    layer.build((None, 5, 3))
+    other.set_weights(layer.get_weights())
+    found, expected = [], []
+    for i in range(ENOUGH + 4):
         x = numbers(2, 5, 3)
         outputs, pullback = layer.vjp(x, training=True)
         own, wanted = ordinary_vjp(other, x, training=True)
         same_bits([outputs], [own])
-        same_bits(gradient(pullback, outputs, i), gradient(wanted, own, i))
-    assert repeats_vjps(layer) == ["it gives other bits than the ordinary way"]
+        expected.append(gradient(wanted, own, i))
+        found.append((pullback, outputs))
+        if i % 2:
+            same_bits(gradient(pullback, outputs, i), expected[-1])
+        same_bits(layer.get_weights(), other.get_weights())
+    assert repeats_vjps(layer) == [True]
+    for i in (0, len(found) - 1, len(found) - 3, len(found) - 3):
+        same_bits(gradient(*found[i], i), expected[i])
+        same_bits(layer.get_weights(), other.get_weights())
+    x = numbers(2, 5, 3)
+    same_bits([layer(x, training=True)], [other(x, training=True)])
 
 
 def test_a_loop_of_ones_own():
@@ -687,17 +707,45 @@ def test_while_another_thread_is_inside():
     expected = gradient(*reversed(ordinary_vjp(layer, x)))
     before = layer.get_weights()
     layer.set_weights([0.5 * array for array in before])
-    locks = layer._call_runner._lock, layer._vjp_runner._lock
-    for lock in locks:
-        lock.acquire()
+    runners = layer._call_runner, layer._vjp_runner
+    assert all(runner._idle.pop("idle") for runner in runners)
     try:
         check(layer, 2, 5, 3)
         same_bits(gradient(pullback, outputs), expected)  # of the weights from then
         layer.vjp(x)
     finally:
-        for lock in locks:
-            lock.release()
+        for runner in runners:
+            runner._idle["idle"] = True
     same_bits(gradient(pullback, outputs), expected)
+
+
+def test_arrays_of_other_arguments_are_told_apart():
+    """A call of one program is known by its arrays alone only where these are x and constants."""
+    layer, x, h = rk.GRU(4, return_sequences=True), numbers(2, 5, 3), numbers(2, 4)
+    for _ in range(ENOUGH):
+        layer(x, initial_state=[h])
+    for _ in range(2):
+        same_bits([layer(x, initial_state=[2 * h])], [ordinary(layer, x, initial_state=[2 * h])])
+        with pytest.raises(ValueError, match="expected no constants"):
+            layer(x, constants=[h])
+    check(warm(layer, 2, 5, 3), 2, 5, 3)
+    with pytest.raises(ValueError, match="expected no constants"):
+        layer(x, constants=[])
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 3), (2, 5, 3)])
+def test_the_latest_call_is_repeated_as_any(shape):
+    """Other shapes, dtypes, weights and settings between calls of one kind are seen."""
+    layer = warm(rk.GRU(4, return_sequences=True), *shape)
+    x = numbers(*shape)
+    for other in (x[:, :4], x.astype(float), x[..., ::-1], x.astype(">f4"), x.tolist()):
+        same_bits([layer(x)], [ordinary(layer, x)])
+        same_bits([layer(other)], [ordinary(layer, other)])
+    layer.set_weights([0.5 * array for array in layer.get_weights()])
+    same_bits([layer(x)], [ordinary(layer, x)])
+    copied = copy.copy(layer)
+    copied.return_sequences = False
+    same_bits([layer(x), copied(x)], [ordinary(layer, x), ordinary(layer, x)[:, -1]])
 
 
 def test_nobody_sees_the_memory_of_a_recording(monkeypatch):

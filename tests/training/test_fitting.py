@@ -12,11 +12,10 @@ from matrix import same_bits
 
 import rnnkit as rk
 from rnnkit.callbacks import Callback, EarlyStopping, LambdaCallback, ReduceLROnPlateau, TerminateOnNaN
-from rnnkit.execution.layer_tree import arrays_by_name, options_by_name
 from rnnkit.layers.support.held_weights import HeldWeights
 from rnnkit.training.batches import Batch
 from rnnkit.training.objective import Objective
-from rnnkit.training.steps import Stepper, by_class, penalties
+from rnnkit.training.steps import Stepper, by_class
 
 
 def sequences(rows=24, steps=7, seed=0):
@@ -947,9 +946,9 @@ def test_T8_an_outputs_loss_weight_is_that_of_its_samples(optimizer):
     one, two = make_pair(optimizer, loss_weights=[4.0, 1.0]), make_pair(copy.deepcopy(optimizer))
     if optimizer == "lbfgs":
         batch = Batch([x], [y, y])
-        loss, _ = Stepper(one, one._compiled).whole([batch], [42.0, 42.0])
-        arrays = arrays_by_name(one)
-        penalty = penalties(arrays, options_by_name(one), arrays)
+        stepper = Stepper(one, one._compiled)
+        loss, _ = stepper.whole([batch], [42.0, 42.0])
+        *_, penalty = stepper.trained_weights()
         assert loss == pytest.approx(one.evaluate(x, [y, y])[0] - penalty, rel=1e-12)
     first = one.fit(x, [y, y], epochs=3, verbose=0, shuffle=False)
     second = two.fit(x, [y, y], epochs=3, verbose=0, shuffle=False, sample_weight=[np.full(6, 4.0), np.ones(6)])

@@ -16,7 +16,7 @@ from rnnkit.backends.cpu import tuning
 from rnnkit.backends.cpu.codegen.tables import Source
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, arrange, pack, packed_width
 from rnnkit.backends.cpu.kernels.sparse_matmul import pack_sparse
-from rnnkit.backends.cpu.language.addresses import address, address_writer, write_addresses
+from rnnkit.backends.cpu.language.addresses import Called, address, address_writer, write_addresses
 from rnnkit.backends.cpu.language.programs import Code, Wanted
 from rnnkit.backends.cpu.moves import recorded_moves
 from rnnkit.backends.cpu.simd import bounds_check
@@ -256,13 +256,16 @@ class Program:
                     self._free.append(table)  # no other thread has read it
                 else:
                     again: Callable = partial(self._run_blocks, p_at, n_at, groups, blocks, scratch_at)
+                    called = None
                     if threads > 1:
                         given = self.code.address, p, n, groups, blocks, memory, threads, keep, trials, steps
                         again = partial(_share, recording, partial(self.team.run, *given), again)
                     elif blocks == 1:
-                        again = partial(self.code.function, p_at, n_at, 0, groups, scratch_at, 0, 1, 0)
+                        numbers = p_at, n_at, 0, groups, scratch_at, 0, 1, 0
+                        called = Called(self.code.address, address(p[-1:]), numbers)
+                        again = partial(self.code.function, *numbers)
                     again = self._watched(bounds_check.checked(again, keep), p, record)
-                    self._note(recording, again, record, arrays, own[1], None if CHECKED else (p_at, found))
+                    self._note(recording, again, record, arrays, own[1], None if CHECKED else (p_at, called, found))
                     recording.constant(p, n)
                     if self._may_be_longer(record):
                         recording.lengths = x, outputs, partial(_set_steps, n, outputs is not None)
@@ -294,8 +297,8 @@ class Program:
         return True
 
     def _note(self, recording: Recording, again, record: Record, arrays, prepacked, table) -> None:
-        """Tell a recording the call that was run, the arrays that it read and wrote, and the address of its table of
-        addresses and the arrays of these, if others may take their places.
+        """Tell a recording the call that was run, the arrays that it read and wrote, and, if others may take their
+        places, the address of its table of addresses, the program if it is all of the call, and the arrays of these.
         """
         (x, outputs, last, mask, _), (initial, final, kept) = arrays
         placed = [(record.placed[buffer.attr], buffer.is_written) for buffer in self._placed]
@@ -304,13 +307,13 @@ class Program:
         writes = [outputs, last, *final, *(kept or ()), *(array for array, is_written in placed if is_written)]
         reads, writes = ([array for array in some if array is not None] for some in (reads, writes))
         if table is not None:
-            at, given = table
+            *of_table, given = table
             times = Counter(map(id, given))
             places = {id(array): place for array, place in zip(given, self._places.tolist(), strict=True)}
             places = {key: place for key, place in places.items() if times[key] == 1}
             if record.reverse:  # there stands the address of the last step
                 places.pop(id(x), None)
-            table = partial(address_writer, at), places
+            table = partial(address_writer, *of_table), places
         recording.note(again, reads, writes, table=table)
 
     def _order(self, record, blocks):

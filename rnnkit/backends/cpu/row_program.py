@@ -21,12 +21,24 @@ from rnnkit.backends.shared.once import once
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.evaluate import ByMember
 from rnnkit.compiler.ir.graph import FAILED
-from rnnkit.compiler.ir.plan import RowLoop, RowPlan, all_lines, given_by, read_by, written, written_names
+from rnnkit.compiler.ir.plan import (
+    Look,
+    Put,
+    RowLoop,
+    RowPlan,
+    Slot,
+    all_lines,
+    given_by,
+    read_by,
+    written,
+    written_names,
+)
 from rnnkit.compiler.planning.side_by_side import is_expensive
 from rnnkit.recording import Unrepeatable, current, operation, unwatched
 
 MOST_VECTORS = 4  # registers of a value: their instructions don't wait for each other
-COSTLY = 12  # cost of an expensive operation, in lines
+SIDE_BY_SIDE = 3.5  # instructions of a step that don't wait for each other either, from which two registers do
+COSTLY = 12  # cost of an expensive operation, or of an access by a row's own index, in lines
 ROUNDS = 8  # assumed rounds of a loop
 
 
@@ -43,7 +55,7 @@ class RowProgram(Program):
         return record.mask is None and not (record.reverse or record.trajectory or record.placed or CHECKED)
 
     def _watched(self, again, p, record):
-        if not self.plan.messages:
+        if not self.plan.messages and not self.plan.whole:
             return again
         then = p.copy()
 
@@ -105,11 +117,14 @@ def _work(plan: RowPlan) -> int:
     """Return the instructions of a step, a loop's as if it went `ROUNDS` rounds."""
 
     def of(line):
-        if isinstance(line, RowLoop):
-            return ROUNDS * sum(map(of, line.lines))
-        return COSTLY if is_expensive(line) else 1
+        return ROUNDS * sum(map(of, line.lines)) if isinstance(line, RowLoop) else _cost(line)
 
     return sum(map(of, plan.lines))
+
+
+def _cost(line) -> int:
+    each = isinstance(line, (Look, Put)) and line.index  # an address for each row
+    return COSTLY if each or is_expensive(line) else 1
 
 
 @dataclass(eq=False)
@@ -231,7 +246,20 @@ class RowPrograms:
 
 
 def vectors(plan: RowPlan) -> int:
-    """Return the number of registers of a value: 4, 2 or 1, so that all values alive at once fit."""
+    """Return the number of registers of a value.
+
+    There are `MOST_VECTORS` where lines mostly wait for each other, in the order of a step or for a loop to end. Where
+    they don't, more registers only bring more values to memory and back; where values fill the first-level cache, any.
+    """
+    living = _living(plan)
+    loops = any(isinstance(line, RowLoop) for line in plan.lines)
+    if living <= MOST_VECTORS * REGISTERS and (loops or SIDE_BY_SIDE * _depth(plan.lines) >= _work(plan)):
+        return MOST_VECTORS
+    return 2 if living <= REGISTERS else 1
+
+
+def _living(plan: RowPlan) -> int:
+    """Return the most values that are alive at once."""
     lines = list(all_lines(plan.lines))
     last = {name: at for at, line in enumerate(lines) for name in read_by(line)}
     last |= dict.fromkeys(written_names(plan), len(lines))
@@ -244,5 +272,18 @@ def vectors(plan: RowPlan) -> int:
                 ends[last[name]] = ends.get(last[name], 0) + 1
         most = max(most, living)
         living -= ends.pop(at, 0)
-    fitting = REGISTERS // max(1, most)
-    return 4 if fitting >= 4 else 2 if fitting >= 2 else 1
+    return most
+
+
+def _depth(lines) -> int:
+    """Return the instructions of the longest chain of lines that wait for each other."""
+    ends: dict[object, int] = {}
+    for line in lines:
+        waits = max((ends.get(name, 0) for name in (*read_by(line), *_slot_of(line))), default=0)
+        ends |= dict.fromkeys((*given_by(line), *_slot_of(line)), waits + _cost(line))
+    return max(ends.values(), default=0)
+
+
+def _slot_of(line) -> tuple[Slot, ...]:
+    place = getattr(line, "slot", getattr(line, "place", None))
+    return (place,) if isinstance(place, Slot) else ()

@@ -235,9 +235,9 @@ def _function(node, dtype) -> Callable[..., np.ndarray]:
         if node.is_integer and node.op in ("sum", "prod"):  # of small ones, NumPy would give int64
             return lambda a: reduction(a, axis=axes, dtype=node.kind)
         return lambda a: reduction(a, axis=axes)
-    if node.op == "einsum" and lead:
+    if node.op == "einsum" and (lead or _is_product(node)):
         batched = [a.batched for a in node.args]
-        return lambda *args: _batched_einsum(attr, args, batched)
+        return lambda *args: _product_einsum(attr, args, batched)
     functions: dict[str, Callable] = {
         "einsum": lambda *args: np.einsum(attr, *args, optimize=True),  # without, 60 ms for three matrices of 128
         "inverse": np.linalg.inv,
@@ -297,13 +297,25 @@ def _with_rows(args, node) -> list:
     return [a if one.batched else np.broadcast_to(a, (rows, *a.shape)) for a, one in zip(args, node.args, strict=True)]
 
 
-def _batched_einsum(subscripts, arrays, batched):
-    """Contract two arrays, of which one or both have a batch axis first, by a product of matrices."""
+def _is_product(node) -> bool:
+    """Tell whether a contraction is of two arrays, each of whose axes is in the result or in both."""
+    inputs, output = node.attr.split("->")
+    sizes = [dict(zip(own, a.shape, strict=True)) for own, a in zip(inputs.split(","), node.args, strict=True)]
+    if len(sizes) != 2 or any(len(own) != len(a.shape) for own, a in zip(sizes, node.args, strict=True)):
+        return False
+    first, second = sizes
+    alike = all(second[letter] == size for letter, size in first.items() if letter in second)
+    return alike and first.keys() ^ second.keys() <= set(output)
+
+
+def _product_einsum(subscripts, arrays, batched):
+    """Contract two arrays, of which one or both may have a batch axis first, by a product of matrices."""
     inputs, output = subscripts.split("->")
+    output = f"0{output}" if any(batched) else output
     pairs = zip(inputs.split(","), batched, strict=True)
     first, second = ("0" * lead + letters for letters, lead in pairs)
     common = [c for c in first if c in second]
-    shared, inner = [c for c in common if c in f"0{output}"], [c for c in common if c not in f"0{output}"]
+    shared, inner = [c for c in common if c in output], [c for c in common if c not in output]
     rows, columns = [c for c in first if c not in common], [c for c in second if c not in common]
     sizes = dict(zip(first + second, (*arrays[0].shape, *arrays[1].shape), strict=True))
 
@@ -315,5 +327,5 @@ def _batched_einsum(subscripts, arrays, batched):
 
     product = matrices(arrays[0], first, rows, inner) @ matrices(arrays[1], second, inner, columns)
     order = [*shared, *rows, *columns]
-    shape, turned = [sizes[c] for c in order], [order.index(c) for c in f"0{output}"]
+    shape, turned = [sizes[c] for c in order], [order.index(c) for c in output]
     return product.reshape(shape).transpose(turned)

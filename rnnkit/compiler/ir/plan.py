@@ -363,6 +363,7 @@ class RowPlan(Plan):
     lines: list[RowLine] = field(default_factory=list)  # in order; what has a name has a section
     sections: dict[str, int] = field(default_factory=dict)  # by the lines' names
     uniform: set[str] = field(default_factory=set)  # integers and conditions that are the same in all rows at each time
+    safe: dict[str, str] = field(default_factory=dict)  # of a place, the condition under which its element is used
     own: dict[Buffer, Node] = field(default_factory=dict)  # values of weights alone, if each row has its own
     slots: list[Slot] = field(default_factory=list)
     resident: dict[int, Slot] = field(default_factory=dict)  # states that stand in memory from step to step

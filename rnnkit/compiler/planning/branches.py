@@ -29,10 +29,9 @@ from rnnkit.compiler.ir.plan import (
     RowPlan,
     Slot,
     all_lines,
-    given_by,
     read_by,
 )  # fmt: skip
-from rnnkit.compiler.planning.side_by_side import is_expensive
+from rnnkit.compiler.planning.side_by_side import all_given_by, is_expensive
 
 LEAST = 3  # lines that a jump has to save
 _COSTLY = 10  # lines that an expensive operation counts for
@@ -106,7 +105,7 @@ class _Arrangement:
     def __init__(self, plan, lines, wanted, exits, facts, several, chosen):
         self.plan, self.lines, self.exits, self.facts = plan, lines, exits, facts
         self.several, self.chosen, self.wanted = several, chosen, wanted
-        self.maker = {name: i for i, line in enumerate(lines) for name in _given_by(line)}
+        self.maker = {name: i for i, line in enumerate(lines) for name in all_given_by(line)}
         self.conditions = {line.name: line for line in all_lines(plan.lines) if isinstance(line, Pointwise)}
         elements = (line for line in all_lines(plan.lines) if isinstance(line, Element))
         self.states = {line.name for line in elements if line.buffer.kind == "state"}
@@ -468,11 +467,6 @@ def _renamed(line: RowLine, now: Callable[[str], str]) -> RowLine:
         lines = [_renamed(one, now) for one in line.lines]
         return replace(line, carried=carried, lines=lines, go=now(line.go), tapes=tapes)
     return line
-
-
-def _given_by(line: RowLine) -> tuple[str, ...]:
-    """The names to which a line gives values; a loop's with how many rounds it went."""
-    return (*given_by(line), line.name) if isinstance(line, RowLoop) else given_by(line)
 
 
 def _read_by(line: RowLine) -> tuple[str, ...]:

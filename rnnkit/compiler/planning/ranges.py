@@ -226,6 +226,8 @@ class _Ranges:
             return decides if decides in both else None if None in both else not decides
         if node.op not in _OPPOSITE:
             return None
+        if node.args[0] is node.args[1] and node.args[0].is_integer:
+            return "equal" in node.op and node.op != "not_equal"
         (low, high), (least, most) = (self._of(_counted(arg), known, depth - 1) for arg in node.args)
         holds = {
             "less": high < least, "less_equal": high <= least, "greater": low > most, "greater_equal": low >= most,

@@ -97,18 +97,21 @@ def plan_rows(graph: Graph, few: int = FEW, coded: bool = False, largest: int = 
 
     Arrays of `few` elements at most are in registers, though computed places are read and changed in them. If `coded`,
     the plan computes by which check a row fails first, rather than whether it fails one. States of whole numbers up to
-    `largest` are carried as integers, see `whole_states`. With `own`, each row has weights of its own.
+    `largest` are carried as integers, see `whole_states`, modes where `few` is 0. With `own`, each row has weights of
+    its own.
     """
-    form, *bounds = _checked(graph, coded, largest)
+    form, *bounds = _checked(graph, coded, largest, not few)
     made = _Planner(changed_in_place(form, few), few, own).run()
     made.graph, (made.whole, made.watched) = graph, bounds
     return made
 
 
-@lru_cache(4)  # calls of one row and of several have plans of the same form
-def _checked(graph: Graph, coded: bool, largest: int) -> tuple[Graph, dict[int, Bounds], dict[int, Bounds]]:
+@lru_cache(4)  # plans of one row, and of several, with and without a mask
+def _checked(
+    graph: Graph, coded: bool, largest: int, modes: bool
+) -> tuple[Graph, dict[int, Bounds], dict[int, Bounds]]:
     """The form of a graph with no more checks than it needs, and what `whole_states` says of it."""
-    form, whole, watched = whole_states(graph if coded else with_checks(graph), largest)
+    form, whole, watched = whole_states(graph if coded else with_checks(graph), largest, modes)
     return without_known_checks(form, whole), whole, watched
 
 
@@ -281,9 +284,11 @@ class _Planner:
             self._loop(node)
         elif node.op not in ("carried", "round", "taped", "result"):  # which their loop has given
             operands = np.broadcast_arrays(*(self._of(arg) for arg in node.args))
-            together = zip(*(a.reshape(-1) for a in operands), strict=True)
+            together = list(zip(*(a.reshape(-1) for a in operands), strict=True))
             lines = [self._line(node, node.op, args, node.kind) for args in together]
             self.numbers[node.id] = _names(lines, node.shape)
+            if node.op == "where" and node.attr:  # see `Graph.safe`
+                self.plan.safe |= {name: args[0] for name, args in zip(lines, together, strict=True)}
 
     def _elements(self, node, buffer) -> np.ndarray:
         wanted = self.graph.names.get(node.id) or buffer.name
@@ -451,7 +456,10 @@ class _Planner:
 
     def _where_at(self, node, index, place, i, new, old) -> list[str]:
         """The names of new numbers where a place is `i`, and of old ones elsewhere."""
-        here = self._line(node, "equal", (place, self._number(i, index.kind)), "bool")
+        kind = index.kind
+        if place not in self.plan.uniform and carrier(kind) == "int64":  # of as many bits as a number, mostly
+            place, kind = self._line(node, "cast", (place,), "int32"), "int32"
+        here = self._line(node, "equal", (place, self._number(i, kind)), "bool")
         return [self._line(node, "where", (here, *both), node.kind) for both in zip(new, old, strict=True)]
 
     def _depth(self, node) -> int:

@@ -28,7 +28,7 @@ def side_by_side(
             found.append(line)
             continue
         group, moved = [line], []  # type: tuple[list[Pointwise], list[Element | Number | Pointwise]]
-        makers = {name: one for one in left for name in _given(one)} | {line.name: line}
+        makers = {name: one for one in left for name in all_given_by(one)} | {line.name: line}
         for other in left:
             if len(group) == most:
                 break
@@ -56,7 +56,8 @@ def _is_function(line: RowLine) -> TypeGuard[Pointwise]:
     return is_expensive(line) and line.kind == "float" and len(line.args) == 1 and line.op not in _INSTRUCTIONS
 
 
-def _given(line: RowLine) -> tuple[str, ...]:
+def all_given_by(line: RowLine) -> tuple[str, ...]:
+    """Return the names to which a line gives values; a loop's with how many rounds it went."""
     return (*given_by(line), line.name) if isinstance(line, RowLoop) else given_by(line)
 
 

@@ -3,7 +3,8 @@
 States are floats. A step that begins with ``int(states.place)`` and ends with ``float(place)`` would convert twice in
 each step, check that the float has an integer, and that this is a place. Where a state is read and written in no other
 way, the program of one row carries the integer. It is known to be between the numbers that a step makes of such ones,
-or of 0; a row that begins with another number, or comes to one, is computed by the ordinary program.
+or of 0; a row that begins with another number, or comes to one, is computed by the ordinary program. A mode, which a
+step compares with numbers, is carried so as well, where asked for: integers are compared in less time than floats.
 """
 
 from __future__ import annotations
@@ -17,105 +18,109 @@ from rnnkit.compiler.ir.simplify import rebuilt
 from rnnkit.compiler.planning.ranges import Bounds, bounds_of
 
 _ATTEMPTS = 6
-_SMALL = 1 << 20
+_SMALL, _MOST = 1 << 18, 2.0**31  # of numbers in a step, and that an integer is asked for
+# Comparisons, and the integer that is compared with in place of a number between two of them.
+_COMPARISONS: dict = {"greater": np.floor, "less_equal": np.floor, "less": np.ceil, "greater_equal": np.ceil}
+_COMPARISONS |= dict.fromkeys(("equal", "not_equal"))
 
 
-def whole_states(graph: Graph, largest: int) -> tuple[Graph, dict[int, Bounds], dict[int, Bounds]]:
+def whole_states(graph: Graph, largest: int, modes: bool = False) -> tuple[Graph, dict[int, Bounds], dict[int, Bounds]]:
     """Return the graph with such states as integers, their bounds, and those bounds that a program has to watch.
 
-    All integers up to `largest`, and up to twice of it, are floats; with 0 no state is carried as an integer.
+    All integers up to `largest`, and up to twice of it, are floats; with 0 no state is carried as an integer. With
+    `modes`, those are carried so as well that are only compared, chosen, and added to.
     """
-    users: dict[int, list[Node]] = {}
-    live = graph.live()
+    live = graph.live() if largest else []
+    users: dict[int, list[Node]] = {node.id: [] for node in live}
     for node in live:
         for arg in node.args:
-            users.setdefault(arg.id, []).append(node)
-    results = {node.id for node in graph.results()}
-    found = {
-        node.attr: node
-        for node in live
-        if node.op == "state"
-        and node.kind == "float"
-        and node.size == 1
-        and node.id not in results
-        and _is_read_whole(node, users)
-        and _is_whole(graph.states[node.attr])
-    }
-    if not found or not largest:
+            users[arg.id].append(node)
+    shown = {node.id for node in (graph.output, *graph.residuals.values(), *(fails for fails, _ in graph.checks))}
+    states = {node.attr: node for node in live if node.op == "state" and node.kind == "float" and node.size == 1}
+    found = {i for i, node in states.items() if modes or any(one.op == "absolute" for one in users[node.id])}
+    while found:
+        made = _whole_numbers(live, found)
+        wanted, lost = set[int](), {i for i in found if graph.states[i].id not in made}
+        for node in live:
+            if of := made.get(node.id):
+                others = [user for user in users[node.id] if not _reads(user, made, users)]
+                if len(others) < len(users[node.id]):
+                    wanted |= of
+                if node.id in shown or any(user.id not in made for user in others):
+                    lost |= of
+        if not (lost := lost | (found - wanted)):
+            break
+        found -= lost
+    if not found:
         return graph, {}, {}
-    new = rebuilt(graph, (partial(_read, {node.id for node in found.values()}),))
-    new.states = tuple(_whole(new, node) if i in found else node for i, node in enumerate(new.states))
+    new = rebuilt(graph, (partial(_read, made, users, {states[i].id for i in found}),))
+    known: dict[int, Node] = {}
+    new.states = tuple(_whole(new, node, known) if i in found else node for i, node in enumerate(new.states))
     new = rebuilt(new, ())
     return new, *_bounds(new, list(found), largest)
 
 
-def _is_read_whole(state: Node, users) -> bool:
-    """Whether a state is read as an integer alone: as ``where(abs(state) < most, state, 0)``, cast, or compared so."""
-    for user in users.get(state.id, ()):
-        if _is_compared(user, state.id):
-            continue
-        if user.op == "absolute":
-            if any(one.op != "less" or one.args[1].op != "literal" for one in users.get(user.id, ())):
-                return False
-        elif user.op == "where" and user.args[1] is state and user.args[0].op == "less":
-            tested = user.args[0].args[0]
-            if tested.op != "absolute" or tested.args[0] is not state:
-                return False
-            if any(one.op != "cast" or one.kind != "int64" for one in users.get(user.id, ())):
-                return False
-        else:
-            return False
-    return state.id in users
+def _whole_numbers(live: list[Node], found: set[int]) -> dict[int, set[int]]:
+    """Return the floats that are whole numbers if some states are: by their ids, the states that each is made of."""
+    made: dict[int, set[int]] = {}
+    for node in live:
+        args = node.args[1:] if node.op == "where" else node.args
+        is_sum = node.op in ("add", "subtract") and any(arg.op == "literal" for arg in args)
+        if node.op == "state" and node.attr in found:
+            made[node.id] = {node.attr}
+        elif node.kind == "float" and (_is_small(node) or (node.op == "cast" and args[0].kind == "int64")):
+            made[node.id] = set()
+        elif (node.op == "where" or is_sum) and all(arg.id in made for arg in args):
+            made[node.id] = set().union(*(made[arg.id] for arg in args))
+    return made
 
 
-def _is_compared(node: Node, state: int) -> bool:
-    """Whether a state is compared with itself as an integer."""
-    if node.op not in ("equal", "not_equal") or node.args[0].id != state or not _is_part(node.args[1]):
+def _is_small(node: Node) -> bool:
+    """Whether a node is a small whole number in the step."""
+    if node.op != "literal" or np.any(node.attr != np.rint(node.attr)) or np.any(np.abs(node.attr) >= _SMALL):
         return False
-    cast = node.args[1].args
-    return bool(cast) and cast[0].op == "cast" and cast[0].args[0].op == "where" and cast[0].args[0].args[1].id == state
+    return not np.signbit(node.attr[node.attr == 0]).any()
 
 
-def _is_whole(node: Node) -> bool:
-    """Whether a float is an integer's, on all ways to it."""
-    if node.op == "where":
-        return all(map(_is_whole, node.args[1:]))
-    if node.op in ("add", "subtract"):
-        return all(map(_is_part, node.args)) and any(arg.op == "literal" for arg in node.args)
-    return _is_part(node)
+def _reads(node: Node, made: dict[int, set[int]], users: dict[int, list[Node]]) -> bool:
+    """Whether whole numbers are compared, or one becomes an integer, as ``where(abs(it) < most, it, 0)``."""
+    if node.op == "absolute":
+        asked = [one.args[1] if one.op == "less" else node for one in users[node.id]]
+        return all(one.op == "literal" and np.all(one.attr >= _MOST) for one in asked)
+    if node.op == "cast":
+        return node.kind == "int64" and node.args[0].id in made
+    if node.op not in _COMPARISONS or node.args[0].id not in made:
+        return False
+    other = node.args[1]
+    is_near = other.op == "literal" and _COMPARISONS[node.op] is not None and np.all(np.abs(other.attr) < _SMALL)
+    return other.id in made or bool(is_near)
 
 
-def _is_part(node: Node) -> bool:
-    """Whether a float is an integer itself, converted or a small number in the step."""
-    if node.op == "literal":
-        whole = np.all(node.attr == np.rint(node.attr)) and np.all(np.abs(node.attr) < _SMALL)
-        return bool(whole) and not np.signbit(node.attr[node.attr == 0]).any()
-    return node.op == "cast" and node.kind == "float" and node.args[0].kind == "int64"
-
-
-def _whole(graph: Graph, node: Node) -> Node:
+def _whole(graph: Graph, node: Node, known: dict[int, Node]) -> Node:
     """The integer of such a float."""
-    if node.op == "where":
-        return graph.pointwise("where", node.args[0], *(_whole(graph, arg) for arg in node.args[1:]))
-    if node.op in ("add", "subtract"):
-        return graph.pointwise(node.op, *(_whole(graph, arg) for arg in node.args))
-    return graph.literal(node.attr.astype(np.int64)) if node.op == "literal" else node.args[0]
+    if node.id not in known:
+        if node.op in ("where", "add", "subtract"):
+            first = int(node.op == "where")
+            wholes = (_whole(graph, arg, known) for arg in node.args[first:])
+            found = graph.pointwise(node.op, *node.args[:first], *wholes)
+        else:
+            found = graph.literal(node.attr.astype(np.int64)) if node.op == "literal" else node.args[0]
+        known[node.id] = found
+    return known[node.id]
 
 
-def _read(states: set[int], graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
-    """A state as an integer, and what was asked before it was made one."""
+def _read(made, users, states: set[int], graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
+    """A state as an integer, what was asked before it was made one, and comparisons with it."""
     if node.id in states:
-        return graph.add("state", (), node.shape, node.attr, "int64")
-    if any(_is_compared(node, state) for state in states):
-        return graph.literal(np.full(node.shape, node.op == "equal"))
-    if node.op == "absolute" and node.args[0].id in states:
-        return args[0]
-    if node.op == "less" and node.args[0].op == "absolute" and node.args[0].args[0].id in states:
+        return graph.cast(graph.add("state", (), node.shape, node.attr, "int64"), "float")
+    if node.op == "less" and node.args[0].op == "absolute" and made.get(node.args[0].args[0].id):
         return graph.literal(np.full(node.shape, True))
-    if node.op == "where" and node.args[1].id in states:
-        return args[1]
-    if node.op == "cast" and node.args[0].op == "where" and node.args[0].args[1].id in states:
-        return args[0]
+    if node.op != "absolute" and _reads(node, made, users) and any(made.get(arg.id) for arg in node.args):
+        one, *others = (
+            _whole(graph, new if arg.id in made else graph.literal(_COMPARISONS[node.op](arg.attr)), {})
+            for arg, new in zip(node.args, args, strict=True)
+        )
+        return graph.pointwise(node.op, one, *others) if others else one
     return None
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from typing import Any
+
 import numpy as np
 
 from rnnkit.arrays import refuse
@@ -77,6 +80,17 @@ def lift(like: Symbol, value) -> Symbol:
     if array.dtype.kind in "iu" and array.dtype.name not in kinds.KINDS:
         kind_of(array.dtype, array.dtype)
     return like.made(like.graph.literal(array))
+
+
+def power_by_squares(base, n: int, square, times=operator.mul) -> Any:
+    """Return the product of so many equal factors, None of none; `square` is a factor's product with itself."""
+    found = None
+    while n:
+        if n & 1:
+            found = base if found is None else times(found, base)
+        n >>= 1
+        base = square(base) if n else base
+    return found
 
 
 def align(symbols) -> tuple[list, int | None]:

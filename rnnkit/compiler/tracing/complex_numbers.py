@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.compiler.tracing.batch_axis import Untraceable
-from rnnkit.compiler.tracing.broadcasting import find_symbol, first_symbol, lift, unknown
+from rnnkit.compiler.tracing.broadcasting import find_symbol, first_symbol, lift, power_by_squares, unknown
 from rnnkit.compiler.tracing.symbol import RULES, Symbol, is_condition
 from rnnkit.complex_pairs import is_complex
 
@@ -254,7 +254,7 @@ def _power(a, b):
     if isinstance(b, numbers.Real) and (number := float(b)) in (0.5, *range(-_POWERS, _POWERS + 1)):
         if number == 0.5:
             return np.sqrt(a)
-        found = _whole_power(a, abs(int(number)))
+        found = power_by_squares(a.copy(), abs(int(number)), np.square) if number else np.ones_like(a)
         return found if number >= 0 else np.divide(1.0, found)
     like = first_symbol(a, b)
     base = a if isinstance(a, Complex) else paired(like, real_part(a), imag_part(a))
@@ -262,16 +262,6 @@ def _power(a, b):
     found = np.exp(b * np.log(np.where(nothing, 1.0 + 0j, base)))
     of_nothing = np.where(np.equal(b, 0), 1.0, np.where(np.greater(real_part(b), 0), 0.0, complex(np.nan, np.nan)))
     return np.where(nothing, of_nothing, found)
-
-
-def _whole_power(base, n: int):
-    found: Any = None
-    while n:
-        if n & 1:
-            found = base if found is None else found * base
-        n >>= 1
-        base = np.square(base) if n else base
-    return np.ones_like(base) if found is None else found
 
 
 def _of_truths(name) -> Callable:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.compiler.tracing.batch_axis import Untraceable
-from rnnkit.compiler.tracing.broadcasting import first_symbol, lift
+from rnnkit.compiler.tracing.broadcasting import first_symbol, lift, power_by_squares
 from rnnkit.compiler.tracing.contractions import matmul
 from rnnkit.compiler.tracing.custom_gradient import with_rule
 from rnnkit.compiler.tracing.reductions import max_of, place_of
@@ -266,12 +266,7 @@ def lstsq(a, b, rcond=None):
 
 def matrix_power(a, n):
     _matrix(a)
-    power, found, left = inverse(a) if n < 0 else a, None, abs(n)
-    while left:
-        if left & 1:
-            found = power if found is None else matmul(found, power)
-        left >>= 1
-        power = matmul(power, power) if left else power
+    found = power_by_squares(inverse(a) if n < 0 else a, abs(n), lambda power: matmul(power, power), matmul)
     return _eye(a) if found is None else found
 
 

@@ -122,7 +122,7 @@ def tile(x, reps):
     for axis, n in enumerate(reps, x.ndim - len(reps)):
         if n != 1:
             x = concatenate([x] * n, axis)
-    return x
+    return x.copy()
 
 
 def expand_dims(x, axis):
@@ -216,7 +216,7 @@ def pad(x, pad_width, mode="constant", constant_values=0):
             if any(width):
                 n = x.node.shape[x.feature_axis(axis, "pad")]
                 x = part(x, axis, np.pad(np.arange(n), width, mode))
-        return x
+        return x.copy()
     for axis, (before, after) in enumerate(widths):
         for n, first in ((before, True), (after, False)):
             if n:
@@ -224,7 +224,7 @@ def pad(x, pad_width, mode="constant", constant_values=0):
                 shape = (*x.shape[:axis], n, *x.shape[axis + 1 :])
                 block = broadcast_to(lift(x, constant_values).astype(x.dtype), shape)
                 x = concatenate([block, x] if first else [x, block], axis)
-    return x
+    return x.copy()
 
 
 def unwrap(p, discont=None, axis=-1, *, period=2 * np.pi):

@@ -7,7 +7,6 @@ import inspect
 import numbers
 import sys
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from rnnkit.compiler.tracing import manipulation as arranged
 from rnnkit.compiler.tracing import reductions as reduced
 from rnnkit.compiler.tracing import sorting as ordered
 from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
-from rnnkit.compiler.tracing.broadcasting import find_symbol, first_symbol, lift, pointwise, unknown
+from rnnkit.compiler.tracing.broadcasting import find_symbol, first_symbol, lift, pointwise, power_by_squares, unknown
 from rnnkit.compiler.tracing.contractions import dot, einsum, matmul, tensordot
 from rnnkit.compiler.tracing.manipulation import broadcast_to
 from rnnkit.compiler.tracing.sorting import look_up
@@ -37,7 +36,7 @@ def _power(base, exponent):
             return pointwise("sqrt", base)
         number = float(exponent)
         if number.is_integer() and 1 <= abs(number) <= 4:
-            result, times = base, abs(int(number))
+            result, times = base.copy(), abs(int(number))
             if times > 1:
                 square = np.square(base)
                 result = {2: lambda: square, 3: lambda: square * base, 4: lambda: np.square(square)}[times]()
@@ -48,15 +47,9 @@ def _power(base, exponent):
 def _integer_power(base, exponent):
     if not isinstance(exponent, numbers.Integral) or not isinstance(base, Symbol):
         raise Untraceable("np.power of integers with an exponent that is an array; write np.left_shift, or floats")
-    square: Any = base
-    left, found = int(exponent), np.ones_like(base)
-    if left < 0:
+    if exponent < 0:
         raise ValueError("Integers to negative integer powers are not allowed.")
-    while left:
-        found = found * square if left & 1 else found
-        left >>= 1
-        square = np.square(square) if left else square
-    return found
+    return power_by_squares(base.copy(), int(exponent), np.square) if exponent else np.ones_like(base)
 
 
 def _reciprocal(x):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.execution.layer_tree import all_layers
+from rnnkit.circumstances import within
+from rnnkit.execution.layer_tree import all_layers, all_or_nothing
 from rnnkit.execution.runner import Runner
 from rnnkit.layers.support import symbolic
 from rnnkit.layers.support.pullback import Pullback
@@ -66,6 +67,13 @@ def kept(layer) -> Iterator[None]:
     keep(layer, found)
 
 
+@contextmanager
+def calling_parts(layer: Any) -> Iterator[None]:
+    """Call the layers inside of one, all or nothing, within this; they see whether it is frozen."""
+    with all_or_nothing(layer), kept(layer), nullcontext() if layer.trainable else within(is_frozen=True):
+        yield
+
+
 def keep(layer, found: list[Added]) -> None:
     """Replace the losses that the layers inside of one have added by those of a new call."""
     for one in all_layers(layer):
@@ -109,7 +117,7 @@ def regularized(layer, outputs, pullback: Pullback | None = None) -> Any:
 
         return run
 
-    return Pullback(outputs, pullback.dtype, back(pullback.pull), back(pullback.pull_weights))
+    return pullback.around(outputs, back)
 
 
 def _by_row(regularizer, array) -> np.ndarray:

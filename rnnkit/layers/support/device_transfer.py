@@ -133,8 +133,8 @@ def _on_host(call, back: bool, stream: int):
         if not back:
             return result
         if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Pullback):
-            outputs, pullback = mapped(result[0], up), result[1]
-            return outputs, Pullback(outputs, pullback.dtype, pulled(pullback.pull), pulled(pullback.pull_weights))
+            outputs = mapped(result[0], up)
+            return outputs, result[1].around(outputs, pulled)
         return mapped(result, up)
 
     def pulled(pull):

@@ -36,7 +36,7 @@ def entered(call: Callable[..., Any]) -> Callable[..., Any]:
             plain = True
             for value in (*arguments, *keywords.values()):
                 if type(value) not in _PLAIN:
-                    if _is_symbolic(value):
+                    if first_found(value, lambda one: isinstance(one, SymbolicTensor) or None):
                         return record(self, call, arguments, keywords)
                     plain = False
             if not plain and (found := _of_sequences_or_labelled(self, call, arguments, keywords)) is not None:
@@ -62,11 +62,6 @@ def _of_sequences_or_labelled(layer, call, arguments, keywords):
 
 
 _PLAIN = {np.ndarray, bool, type(None)}  # most arguments: calls are many and short
-
-
-def _is_symbolic(value) -> bool:
-    """Return whether nested lists hold a symbolic tensor."""
-    return first_found(value, lambda one: True if isinstance(one, SymbolicTensor) else None) is not None
 
 
 def entered_vjp(vjp: Callable[..., Any]) -> Callable[..., Any]:

@@ -102,6 +102,10 @@ class Pullback:
             found = replace(found, weights=weights)
         return self.give(found)
 
+    def around(self, outputs, wrap: Callable[[Callable], Callable], dtype=None) -> Pullback:
+        """Return the pullback of other outputs, of which `wrap` makes both functions from this one's."""
+        return Pullback(outputs, dtype or self.dtype, wrap(self.pull), wrap(self.pull_weights))
+
     def flat(self, d_outputs) -> list:
         """Return cotangents as `pull` takes them, checked and cast."""
         return self._flat(d_outputs, self._shapes)

@@ -17,7 +17,7 @@ from rnnkit.layers.support import validation
 from rnnkit.layers.support.array_methods import ArrayMethods
 from rnnkit.layers.support.seeds import adopt_seed
 from rnnkit.serialization.registry import name_of
-from rnnkit.steps.nesting import shapes_mapped
+from rnnkit.steps.nesting import is_shape, leaves_of, shapes_mapped
 
 _order = itertools.count()
 LAST_CALLS: weakref.WeakKeyDictionary[Any, weakref.ref[Node]] = weakref.WeakKeyDictionary()  # while models exist
@@ -425,11 +425,7 @@ def _zeros_for(tensor, rows) -> np.ndarray:
 
 def leaves(nested) -> list:
     """Return the leaves of nested lists in order, without None."""
-    if nested is None:
-        return []
-    if isinstance(nested, dict):
-        nested = list(nested.values())
-    return [leaf for one in nested for leaf in leaves(one)] if isinstance(nested, (list, tuple)) else [nested]
+    return [leaf for leaf in leaves_of(nested) if leaf is not None]
 
 
 def mapped(nested, function):
@@ -439,13 +435,8 @@ def mapped(nested, function):
     return [mapped(one, function) for one in nested] if isinstance(nested, (list, tuple)) else function(nested)
 
 
-def is_shape(value) -> bool:
-    """Return whether this is one shape, rather than several."""
-    return not isinstance(value, dict) and all(size is None or isinstance(size, int) for size in value)
-
-
 def shape_leaves(shapes) -> list:
     """Return all shapes of nested ones, flat."""
-    if isinstance(shapes, dict):
-        shapes = list(shapes.values())
-    return [tuple(shapes)] if is_shape(shapes) else [leaf for one in shapes for leaf in shape_leaves(one)]
+    if is_shape(shapes):
+        return [tuple(shapes)]
+    return [leaf for one in (shapes.values() if isinstance(shapes, dict) else shapes) for leaf in shape_leaves(one)]

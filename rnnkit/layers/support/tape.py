@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,13 +18,14 @@ from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.variable import Variable
 from rnnkit.layers.support.weight_mapping import weight_keys
+from rnnkit.recording import constant, operation
 from rnnkit.steps.nesting import mapped
 
-_MOST = 512  # operations whose derivatives are kept
-_PULLS: dict[tuple, Any] = {}
+_MOST = 128  # ways back that are kept
+_WAYS: dict[tuple, list] = {}  # back through functions and calls, by keys of all notes
 _SHAPES = (np.shape, np.ndim, np.size)
 _DIRECT = {np.ndarray, bool, type(None)}  # most arguments of a layer's call
-_NESTED, _PLAIN = {list, tuple, dict}, {bool, int, float, str, type(None)}  # kinds of arguments
+_PLAIN = {bool, int, float, str, type(None), *(type(np.dtype(name)) for name in "?lifd")}  # kinds of arguments
 
 
 class GradientTape:
@@ -55,7 +56,10 @@ class GradientTape:
     dtype = None
 
     def __init__(self, persistent: bool = False):
-        self._notes: list[tuple[list, Any]] = []  # results, and functions from their cotangents to (key, cotangent)
+        self._notes: list[_Note] = []
+        self._keys: list[Any] = []  # what all notes depend on but numbers, by which the ways back are kept
+        self._values: list[Any] = []  # all arrays, by their numbers
+        self._others: dict[int, int] = {}  # numbers of arrays that nothing in the block made, by their ids
         self._leaves: dict[Any, list[TapeArray]] = {}  # by the key of a weight
         self._stand_ins: dict[Any, TapeArray] = {}
         self._added: list[tuple[Any, list]] = []  # layers that were called, and the losses that this added
@@ -78,7 +82,7 @@ class GradientTape:
 
     def watch(self, array: Array) -> Any:
         """Return an array in place of another one, by which gradients can be computed; a weight as it is."""
-        return array if isinstance(array, Variable) else TapeArray(np.asarray(array), self._root)
+        return array if isinstance(array, Variable) else self._root._beginning(np.asarray(array))
 
     def gradient(self, target: Any, sources: Any, output_gradients: Any = None) -> Any:
         """Return the gradients of the sum of an array, or of several, nested as `sources`.
@@ -105,38 +109,67 @@ class GradientTape:
                 "expected gradients outside of the block `with tape:`: those of gradients aren't known to a tape; see "
                 "rnnkit.jvp and rnnkit.hvp"
             )
-        targets = leaves(target)
-        d: dict[Any, Any] = {}
+        root, targets, d = self._root, leaves(target), _Cotangents()
         given = [None] * len(targets) if output_gradients is None else leaves(output_gradients)
         for one, cotangent in zip(targets, given, strict=True):
-            if not isinstance(one, TapeArray) or one.tape is not self._root:
+            if not isinstance(one, TapeArray) or one.tape is not root:
                 raise ValueError(
                     f"expected a target that was computed inside of `with tape:` from layers or weights, got {one!r}"
                 )
             ones = np.ones_like(one.value) if cotangent is None else np.asarray(cotangent, one.dtype)
-            _add(d, id(one), np.broadcast_to(ones, one.shape))
-        wanted = {id(one) for one in leaves(sources)}
-        for outputs, back in _grouped(self._root._notes, d, wanted):
-            own = [d.get(id(one)) if id(one) in wanted else d.pop(id(one), None) for one in outputs]
-            if any(one is not None for one in own):
-                pairs = zip(own, outputs, strict=True)
-                for key, cotangent in back([None if c is None else np.asarray(c, one.dtype) for c, one in pairs]):
-                    if cotangent is not None:
-                        _add(d, key, cotangent)
-        return mapped(sources, lambda one: self._found(d, one))
+            d.add(one.number, ones if ones.shape == one.shape else np.broadcast_to(ones, one.shape))
+        sought = [root._sought(one) for one in leaves(sources)]
+        for part in root._way_back(tuple([one.number for one in targets]), tuple(sought)):
+            part.run(root, d)
+        each = iter(sought)
+        return mapped(sources, lambda one: root._found(d, one, *next(each)))
 
-    def _found(self, d, source):
+    def _sought(self, source) -> tuple:
+        """Return the number of a source, or None, and the key of a weight, or None."""
         if isinstance(source, TapeArray):
-            return d.get(id(source))
+            return source.number if source.tape is self else self._others.get(id(source)), None
         if not isinstance(source, Variable):
             raise ValueError(
                 f"expected weights, as of model.trainable_variables, or x = tape.watch(x); got {type(source).__name__}"
             )
-        found = [d[id(one)] for one in self._root._leaves.get(source.key, ()) if id(one) in d]
-        total = d.get(source.key)
-        for one in found:
-            total = one if total is None else added_up(total, one)
-        return np.asarray(total, source.dtype) if isinstance(total, np.ndarray) else total
+        return None, source.key
+
+    def _found(self, d: _Cotangents, source, number, key) -> Any:
+        if key is None:
+            return d.get(number)
+        total = d.weights.get(key)
+        for one in self._leaves.get(key, ()):
+            if (found := d.get(one.number)) is not None:
+                total = found if total is None else added_up(total, found)
+        return total.astype(source.dtype, copy=False) if isinstance(total, np.ndarray) else total
+
+    def _way_back(self, ends: tuple, sought: tuple) -> list:
+        """Return the parts of the way from arrays back to those that are sought, the last one first."""
+        key = tuple(self._keys), ends, sought
+        if (found := _WAYS.get(key)) is None:
+            if len(_WAYS) >= _MOST:
+                _WAYS.clear()
+            found = _WAYS[key] = _parts_back(self, ends, sought)
+        return found
+
+    # The record
+
+    def number(self, array: Any) -> int:
+        """Return the number of an array that nothing in the block made."""
+        found = self._others.get(id(array))
+        if found is None:
+            found = self._others[id(array)] = len(self._values)
+            self._values.append(array)
+            self._keys.append((array.shape, array.dtype))
+        return found
+
+    def _beginning(self, array) -> TapeArray:
+        self._keys.append((array.shape, array.dtype))
+        return TapeArray(array, self)
+
+    def _note(self, made: list, read: list, back: Any, key: tuple) -> None:
+        self._notes.append(_Note([one.number for one in made], read, back))
+        self._keys.append(key)
 
     # Called by layers and weights while `symbolic.tracing` is this tape.
 
@@ -159,32 +192,38 @@ class GradientTape:
         finally:
             symbolic.tracing.reset(token)
         read = {"x": x, **more}
-        known = any(isinstance(one, TapeArray) for nested in read.values() for one in leaves(nested))
+        known = [one for nested in read.values() for one in leaves(nested) if isinstance(one, TapeArray)]
         made: list[TapeArray] = []
         result = mapped(outputs, lambda array: _noted(array, self, made))
         for one in made:
             one.inputs = layer, plain(x), given.get("mask")
         count, added = len(made), list(found)
         for one in added:
-            one.value = _noted(np.asarray(one.value), self, made)
+            one.value = _noted(np.asanyarray(one.value), self, made)
         keep(layer, added)
         if added:
             self._added.append((layer, added))
-        stand_ins, keys = dict(self._stand_ins), weight_keys(layer)
+        keys, stand_ins = weight_keys(layer), self._stand_ins
+        replaced = {key: stand_ins[key] for key in keys.values() if key in stand_ins} if stand_ins else stand_ins
 
-        def back(cotangents):
-            for one, d in zip(added, cotangents[count:], strict=True):
-                one.cotangent = 0.0 if d is None else float(d)
+        def back(cotangents, d):
+            for one, own in zip(added, cotangents[count:], strict=True):
+                one.cotangent = 0.0 if own is None else float(own)
             found = (pullback.pull if known else pullback.pull_weights)(cotangents[:count])
             for name, gradient in found.weights.items():
-                key = keys[name]
-                yield (id(stand_ins[key]) if key in stand_ins else key), gradient
+                if (key := keys[name]) in replaced:
+                    d.add(replaced[key].number, gradient)
+                else:
+                    d.add_weight(key, gradient)
             for name, nested in read.items() if known else ():
                 gradient = found.of(name)
-                pairs = zip(leaves(nested), _flat(gradient, leaves(nested)), strict=True)
-                yield from ((id(one), d) for one, d in pairs if isinstance(one, TapeArray))
+                for one, own in zip(leaves(nested), _flat(gradient, leaves(nested)), strict=True):
+                    if isinstance(one, TapeArray) and own is not None:
+                        d.add(self._number(one), own)
 
-        self._notes.append((made, back))
+        numbers = [self._number(one) for one in (*known, *replaced.values())]
+        shapes = tuple([(one.shape, one.dtype) for one in made])
+        self._note(made, numbers, _Call(back, keys), (_Call, tuple(numbers), shapes, _Same(keys)))
         return result
 
     def tensor_of(self, variable: Variable) -> TapeArray:
@@ -193,43 +232,74 @@ class GradientTape:
             return self._stand_ins[variable.key]
         several, array = self._leaves.setdefault(variable.key, []), variable._array()
         if not several or several[-1].value is not array:
-            several.append(TapeArray(array, self))
+            several.append(self._beginning(array))
         return several[-1]
 
     def apply(self, function: Callable, arguments: tuple, keywords: dict) -> Any:
         """Return the result of a function of NumPy."""
-        read: list[Any] = []
-        decoded: Any
-        flat = all(type(one) in _PLAIN for one in keywords.values())
-        if flat and all(type(one) not in _NESTED for one in arguments):  # most calls: they are many
-            decoded = tuple([_place(one, read) for one in arguments]), keywords
-            values = [one.value if type(one) is TapeArray else one for one in read]
-            found = function(*(values[one] if type(one) is _Place else one for one in decoded[0]), **keywords)
+        own, kinds, read = [], [], []
+        for one in arguments:
+            kind: Any = type(one)
+            if kind not in _FLAT:
+                one = symbolic.resolved(one)
+                kind = type(one)
+            if kind is TapeArray or kind is np.ndarray:
+                number = self._number(one)
+                read.append((number, one))
+                one, kind = _Place(number), _Place
+            elif kind is float and not one:
+                kind = repr(one)  # 0 and -0 are equal
+            elif kind not in _FLAT:
+                break
+            own.append(one)
+            kinds.append(kind)
+        if len(own) == len(arguments) and all(type(one) in _PLAIN for one in keywords.values()):  # most calls
+            decoded: Any = tuple(own), keywords
+            key = function, decoded[0], tuple(kinds), *keywords.items(), *map(type, keywords.values())
+            given = {number: one.value if type(one) is TapeArray else one for number, one in read}
+            found = function(*[given[one] if type(one) is _Place else one for one in own], **keywords)
         else:
-            decoded = mapped((arguments, keywords), lambda one: _place(one, read))
-            own, more = _filled(decoded, [one.value if type(one) is TapeArray else one for one in read])
-            found = function(*own, **more)
-        if isinstance(found, (np.ndarray, np.generic)):
-            if found.dtype.kind != "f" or not any(type(one) is TapeArray for one in read):
-                return found
-            made = [TapeArray(found, self)]
-            self._notes.append((made, _Operation(function, decoded, read, made)))
-            return made[0]
-        known = any(type(one) is TapeArray for one in read)
-        if not known or any(np.result_type(one).kind != "f" for one in leaves(found)):
+            read = []
+            decoded = mapped((arguments, keywords), lambda one: self._place(one, read))
+            given = {number: one.value if isinstance(one, TapeArray) else one for number, one in read}
+            key, (filled, more) = (function, repr(decoded)), _filled(decoded, given)
+            found = function(*filled, **more)
+        if not any(isinstance(one, TapeArray) for _, one in read):
             return found
-        made = []
+        several = [found] if isinstance(found, (np.ndarray, np.generic)) else leaves(found)
+        if any(np.result_type(one).kind != "f" for one in several):
+            return found
+        made: list[TapeArray] = []
         result = mapped(found, lambda array: _noted(array, self, made))
-        self._notes.append((made, _Operation(function, decoded, read, made)))
+        self._note(made, [number for number, _ in read], (function, decoded), key)
         return result
 
     def note(self, value: Any, read: list, back: Callable) -> Any:
         """Return an array computed in another way: `back` returns a cotangent for each array of `read`."""
         made: list[TapeArray] = []
         result = mapped(value, lambda array: _noted(array, self, made))
-        keys = [one.key if isinstance(one, Variable) else id(one) for one in read]
-        self._notes.append((made, lambda cotangents: zip(keys, back(*cotangents), strict=True)))
+        read = [self.tensor_of(one) if isinstance(one, Variable) else one for one in read]
+        places = [self._number(one) if isinstance(one, TapeArray) else None for one in read]
+
+        def pulled(cotangents, d):
+            for number, own in zip(places, back(*cotangents), strict=True):
+                if number is not None and own is not None:
+                    d.add(number, own)
+
+        numbers = [one for one in places if one is not None]
+        key = _Call, tuple(numbers), tuple([(one.shape, one.dtype) for one in made])
+        self._note(made, numbers, _Call(pulled, {}), key)
         return result
+
+    def _number(self, array) -> int:
+        return array.number if type(array) is TapeArray and array.tape is self else self.number(array)
+
+    def _place(self, one, read: list) -> Any:
+        one = symbolic.resolved(one)
+        if not isinstance(one, (TapeArray, np.ndarray)):
+            return one
+        read.append((self._number(one), one))
+        return _Place(read[-1][0])
 
 
 class TapeArray(ArrayMethods):
@@ -238,7 +308,9 @@ class TapeArray(ArrayMethods):
     inputs: tuple | None = None  # of a layer's result: the layer, and the inputs and the mask of its call
 
     def __init__(self, value: Any, tape: GradientTape):
-        self.value, self.tape = np.asarray(value), tape
+        self.value = value if isinstance(value, np.ndarray) else np.asarray(value)
+        self.tape, self.number = tape, len(tape._values)
+        tape._values.append(self.value)
 
     shape = property(lambda self: self.value.shape)
     dtype = property(lambda self: self.value.dtype)
@@ -341,6 +413,9 @@ class TapeArray(ArrayMethods):
         return f"<TapeArray {self.value!r}>"
 
 
+_FLAT = {*_PLAIN, TapeArray, np.ndarray}
+
+
 def value_and_grad(function: Callable, argnums: int = 0, has_aux: bool = False) -> Callable:
     """Return a function that gives the value of another one, and its gradient by an argument, as jax's of that name.
 
@@ -368,7 +443,7 @@ def value_and_grad(function: Callable, argnums: int = 0, has_aux: bool = False) 
 
     def called(*arguments, **keywords):
         with GradientTape() as tape:
-            own = mapped(arguments[argnums], lambda one: TapeArray(plain(one), tape._root))
+            own = mapped(arguments[argnums], lambda one: tape.watch(plain(one)))
             result = function(*arguments[:argnums], own, *arguments[argnums + 1 :], **keywords)
         value, aux = result if has_aux else (result, None)
         if np.shape(plain(value)) != ():
@@ -411,7 +486,8 @@ def penalty(variable: Variable) -> Any:
     if tape is None:
         return regularizer(variable.value)
     own = tape.tensor_of(variable)
-    return tape.note(regularizer(own.value), [own], lambda d: [regularizer.gradient(own.value) * own.dtype.type(d)])
+    back = lambda d: [operation(lambda w, d: regularizer.gradient(w) * w.dtype.type(d), own.value, d)]
+    return tape.note(operation(lambda w: np.asarray(regularizer(w)), own.value), [own], back)
 
 
 def active_tape() -> GradientTape | None:
@@ -435,10 +511,6 @@ def _noted(array, tape, made: list) -> TapeArray:
     return made[-1]
 
 
-def _add(d: dict, key, cotangent) -> None:
-    d[key] = added_up(d[key], cotangent) if key in d else cotangent
-
-
 def _flat(found, wanted) -> list:
     """Return cotangents, flat; None for each if there are none."""
     flat = [None] * len(wanted) if found is None else found
@@ -458,102 +530,155 @@ def _summed(d, shape):
 
 
 class _Place(int):
-    """Index of an array among those that a function reads."""
+    """Number of an array among the arguments of a function."""
 
     def __repr__(self):
         return f"array {int(self)}"
-
-
-def _place(one, read: list):
-    one = symbolic.resolved(one)
-    if not isinstance(one, (TapeArray, np.ndarray)):
-        return one
-    for i, other in enumerate(read):
-        if other is one:
-            return _Place(i)
-    read.append(one)
-    return _Place(len(read) - 1)
 
 
 def _filled(decoded, arrays):
     return mapped(decoded, lambda one: arrays[one] if isinstance(one, _Place) else one)
 
 
-class _Operation:
-    """Call of a function of NumPy, with its arguments and results."""
+class _Cotangents(dict):
+    """Cotangents of arrays by their numbers, and of weights by their keys."""
 
-    __slots__ = ("decoded", "function", "made", "read")
+    def __init__(self):
+        super().__init__()
+        self.weights: dict[Any, Any] = {}
 
-    def __init__(self, function, decoded, read, made):
-        self.function, self.decoded, self.read, self.made = function, decoded, read, made
+    def add(self, number: int, cotangent: Any) -> None:
+        """Add to the cotangent of an array."""
+        self[number] = added_up(self[number], cotangent) if number in self else cotangent
 
-
-def _grouped(notes, d, wanted):
-    """Yield the records from the last to the first, with consecutive operations as one, as far as cotangents reach."""
-    reached: set[int] = set()
-    together: list[_Operation] = []
-    for outputs, back in reversed(notes):
-        own = isinstance(back, _Operation)
-        if together and (not own or any(id(one) in wanted for one in outputs)):
-            yield _pulled_together(together[::-1], d)
-            reached, together = set(), []
-        if not own:
-            yield outputs, back
-        elif any(id(one) in d or id(one) in reached for one in outputs):
-            together.append(back)
-            reached.update(map(id, back.read))
-    if together:
-        yield _pulled_together(together[::-1], d)
+    def add_weight(self, key: Any, cotangent: Any) -> None:
+        """Add to the cotangent of a weight."""
+        known = self.weights.get(key)
+        self.weights[key] = cotangent if known is None else added_up(known, cotangent)
 
 
-def _pulled_together(operations: list[_Operation], d):
-    """Return the results of operations that later ones read, and the function from their cotangents to the inputs'."""
-    places: dict[int, tuple[int, int]] = {}
-    read: list[Any] = []
-    key: list[Any] = []
-    for k, operation in enumerate(operations):
-        for one in operation.read:
-            if id(one) not in places:
-                places[id(one)] = -1, len(read)
-                read.append(one)
-        key += [operation.function, repr(operation.decoded), *(places[id(one)] for one in operation.read)]
-        places |= {id(one): (k, i) for i, one in enumerate(operation.made)}
-    outputs = [one for operation in operations for one in operation.made if id(one) in d]
-    ends = [places[id(one)] for one in outputs]
-    steps = [(one.function, one.decoded, [places[id(array)] for array in one.read]) for one in operations]
+class _Same:
+    """Part of a key: equal for one object alone, which it keeps alive."""
 
-    def back(cotangents):
-        arrays = [np.asarray(plain(one)) for one in read]
-        dtype = np.result_type(*(one.dtype for one in outputs))
-        traced = _traced(steps, ends, tuple(key), arrays, dtype)
-        pulled = traced.pull(arrays, [c.astype(dtype, copy=False) for c in cotangents])
-        return [(id(one), found) for one, found in zip(read, pulled, strict=True) if isinstance(one, TapeArray)]
+    __slots__ = ("value",)
 
-    return outputs, back
+    def __init__(self, value):
+        self.value = value
+
+    def __eq__(self, other):
+        return isinstance(other, _Same) and self.value is other.value
+
+    def __hash__(self):
+        return id(self.value)
 
 
-def _traced(steps, ends, key, arrays, dtype) -> Any:
-    """Return the derivative of functions one after the other, at arrays of some shapes."""
-    from rnnkit.execution.array_functions import TracedFunction, kind_of  # with the compiler
+class _Call(NamedTuple):
+    """Way back through a call of a layer, or through what was computed in another way."""
 
-    kinds = [kind_of(one.dtype) for one in arrays]
-    key = key, tuple(ends), *((one.shape, kind) for one, kind in zip(arrays, kinds, strict=True)), dtype
+    back: Callable  # of the cotangents of all results, to be added to `_Cotangents`
+    keys: dict  # of its weights
 
-    def run(given):
-        values: list[list] = []
-        for function, decoded, wiring in steps:
-            own = [given[i] if k < 0 else values[k][i] for k, i in wiring]
-            arguments, keywords = _filled(decoded, own)
-            values.append(leaves(function(*arguments, **keywords)))
-        return [values[k][i] for k, i in ends]
 
-    if key not in _PULLS:
-        if len(_PULLS) >= _MOST:
-            _PULLS.clear()
-        shapes, none = [one.shape for one in arrays], [False] * len(arrays)
-        name = getattr(steps[-1][0], "__name__", "tape")
-        _PULLS[key] = TracedFunction(run, shapes, none, kinds, dtype, name)
-    return _PULLS[key]
+class _Note(NamedTuple):
+    """Record of one computation."""
+
+    made: list[int]  # the numbers of its results
+    read: list[int]  # and of the arrays that they depend on
+    back: Any  # a `_Call`, or a function of NumPy and its arguments
+
+
+class _ThroughCall(NamedTuple):
+    """Part of a way back: a note's own."""
+
+    place: int  # of the note
+    kept: frozenset  # numbers of its results that are sought, too
+
+    def run(self, tape, d: _Cotangents) -> None:
+        """Add the cotangents of what was read to those of all arrays."""
+        note = tape._notes[self.place]
+        own = [d.get(one) if one in self.kept else d.pop(one, None) for one in note.made]
+        if any(one is not None for one in own):
+            dtypes = [tape._values[one].dtype for one in note.made]
+            pairs = zip(own, dtypes, strict=True)
+            note.back.back([None if one is None else one.astype(kind, copy=False) for one, kind in pairs], d)
+
+
+class _ThroughFunctions:
+    """Part of a way back: the functions of NumPy that follow each other, traced as one."""
+
+    def __init__(self, tape, notes: list[_Note], reached, sought, kept: frozenset):
+        from rnnkit.execution.array_functions import PullRunner, TracedFunction, kind_of  # with the compiler
+
+        made = {one: (k, i) for k, note in enumerate(notes) for i, one in enumerate(note.made)}
+        self.given = list(dict.fromkeys(one for note in notes for one in note.read if one not in made))
+        self.ends = [one for one in made if one in reached]
+        self.kept, arrays = kept, [tape._values[one] for one in self.given]
+        self.dtypes = [tape._values[one].dtype for one in self.ends]
+        self.dtype = np.result_type(*self.dtypes)
+        self.sought = [i for i, one in enumerate(self.given) if one in sought]
+        steps = [note.back for note in notes]
+
+        def run(given):
+            values: dict[int, Any] = dict(zip(self.given, given, strict=True))
+            for (function, decoded), note in zip(steps, notes, strict=True):
+                arguments, keywords = _filled(decoded, values)
+                values.update(zip(note.made, leaves(function(*arguments, **keywords)), strict=True))
+            return [values[one] for one in self.ends]
+
+        shapes, kinds = [one.shape for one in arrays], [kind_of(one.dtype) for one in arrays]
+        none, name = [False] * len(arrays), getattr(steps[-1][0], "__name__", "tape")
+        self.traced = TracedFunction(run, shapes, none, kinds, self.dtype, name)
+        self.runner = PullRunner()
+
+    def run(self, tape, d: _Cotangents) -> None:
+        """Add the cotangents of what was read to those of all arrays."""
+        own = [d.get(one) if one in self.kept else d.pop(one, None) for one in self.ends]
+        if all(one is None for one in own):
+            return
+        values = tape._values
+        cotangents = [
+            constant(np.zeros(values[number].shape, self.dtype)) if one is None else one.astype(self.dtype, copy=False)
+            for number, one in zip(self.ends, own, strict=True)
+        ]
+        arrays = [plain(values[one]) for one in self.given]
+        found = self.runner.pull(self.traced, arrays, cotangents, self.sought)
+        for number, one in zip(self.sought, found, strict=True):
+            d.add(self.given[number], one)
+
+
+def _parts_back(tape: GradientTape, ends: tuple, sought: tuple) -> list:
+    """Return the parts of the way from arrays back to those that are sought: of calls, and of functions together."""
+    keys, wanted = {key for _, key in sought}, {number for number, _ in sought}
+    wanted |= {one.number for key in keys for one in tape._leaves.get(key, ())}
+    leads = set(wanted)  # arrays that depend on those that are sought
+    for note in tape._notes:
+        weights = note.back.keys.values() if isinstance(note.back, _Call) else ()
+        if not leads.isdisjoint(note.read) or not keys.isdisjoint(weights):
+            leads.update(note.made)
+    found: list[Any] = []
+    together: list[_Note] = []
+    reached = set(ends)
+
+    def close():
+        if together:
+            found.append(_ThroughFunctions(tape, together[::-1], ended, leads, frozenset(wanted)))
+            together.clear()
+
+    ended = set(reached)  # arrays that are the ends of functions together, or read behind them
+    for place, note in reversed(list(enumerate(tape._notes))):
+        if isinstance(note.back, _Call) or not wanted.isdisjoint(note.made):
+            close()
+        if reached.isdisjoint(note.made) or leads.isdisjoint(note.made):
+            continue
+        if not together:
+            ended = set(reached)
+        if isinstance(note.back, _Call):
+            found.append(_ThroughCall(place, frozenset(wanted)))
+        else:
+            together.append(note)
+        reached.update(note.read)
+    close()
+    return found
 
 
 def _cast(x, dtype):

@@ -112,6 +112,21 @@ def _mask_hint(found, batch_size: int, length: int) -> str:
     return ""
 
 
+def finite_under_mask(x, steps_used):
+    """Return `x` ``(B, T, …)`` with 0 in place of NaN and infinity at masked steps, which reach no result or gradient.
+
+    An x of other axes or in a GPU's memory, and one whose mask isn't ``(B, T)``, is returned as it is.
+    """
+    if steps_used is None or isinstance(x, DeviceArray) or x.ndim < 3 or x.dtype.kind != "f":
+        return x
+    found = given(steps_used, "mask")
+    if isinstance(found, DeviceArray) or found.shape not in (x.shape[:2], (*x.shape[:2], 1)):
+        return x
+    used = mask(found, *x.shape[:2])
+    finite = used.reshape(*used.shape, *(1,) * (x.ndim - 2)) | np.isfinite(x)
+    return x if finite.all() else np.where(finite, x, x.dtype.type(0))
+
+
 def steps(value) -> Any:
     """Return a mask as given, of any shape with the axes of batch and time."""
     found = given(value, "mask")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -176,7 +177,7 @@ class WeightVariable(Variable):
         self.regularizer, self.constraint = options.regularizer, options.constraint
         self.name = name.rpartition("/")[2]
 
-    @property
+    @functools.cached_property
     def key(self):
         """An identifier that all objects for one weight share."""
         return held_by(self._layer).key(self._name)
@@ -254,4 +255,4 @@ def put_all(variables, arrays) -> None:
         else:
             one.put(array)
     for layer, own in layers.values():
-        put_arrays(layer, own)
+        held_by(layer).replace(own, frozenset())

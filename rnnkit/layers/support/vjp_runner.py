@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from rnnkit import tracebacks
 from rnnkit.circumstances import standing_in
 from rnnkit.execution.layer_tree import arrays_by_name
 from rnnkit.execution.runner import Runner, copied_arrays, same_bits
+from rnnkit.execution.watching import call_states, restore
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.weight_mapping import pair_axes
@@ -38,7 +40,7 @@ class VJPRunner(Runner):
 
         outputs = kind.stage(forward, arguments, keywords)
         kind.stage(lambda *d: _parts(pullback.pull(list(d))), *map(np.ones_like, arrays_in(outputs)))
-        kind.own = pullback.dtype, pair_axes(subject)
+        kind.own = pullback.dtype, pair_axes(subject), []
         return outputs
 
     def _again(self, kind, subject, arrays, arguments):
@@ -51,10 +53,13 @@ class VJPRunner(Runner):
         rng = np.random.default_rng(0)
         d = [rng.normal(size=place.shape).astype(place.dtype) for place in kind.stages[1].places]
         same = same_bits(outputs, own) and same_bits(*map(_dense, (_parts(pullback.pull(d)), kind.run(1, d))))
-        return same and states[0] == states[1]  # it drew nothing: a late repetition would draw other numbers
+        before, after = states
+        kind.own[2][:] = [layer for layer in after if after[layer] != before.get(layer)]
+        return same and _numbers(call_states(after)) == _numbers(after)
 
     def _give(self, kind, subject, call, arrays, arguments, keywords):
-        weights, (dtype, pairs) = self._watched.weights, kind.own
+        weights, (dtype, pairs, changing) = self._watched.weights, kind.own
+        states = call_states(changing)
         arguments, keywords = copied_arrays(arguments), copied_arrays(keywords)
         saved = arrays_in([arguments, keywords])
         outputs = copied_arrays(self._again(kind, subject, arrays, arguments))
@@ -63,25 +68,46 @@ class VJPRunner(Runner):
         def pull(cotangents) -> Gradients:
             mine = False
             try:
-                mine = all(one is not None for one in cotangents) and self._lock.acquire(blocking=False)
+                mine = all(one is not None for one in cotangents) and self._idle.pop("idle", False)
                 if mine and kind.recording is recording:
                     if kind.latest is not token:
                         kind.latest = None
                         kind.load(weights)
-                        kind.run(0, saved)
+                        with _as_then(states):
+                            kind.run(0, saved)
                         kind.latest = token
                     return Gradients(*copied_arrays(kind.run(1, cotangents)))
             except Unrepeatable:
                 kind.drop_unsafe()
             finally:
                 if mine:
-                    self._lock.release()
-            with standing_in(zip(arrays_by_name(subject).values(), weights, strict=True)):  # the ordinary way
+                    self._idle["idle"] = True
+            others = zip(arrays_by_name(subject).values(), weights, strict=True)
+            with standing_in(others), _as_then(states):  # the ordinary way
                 return call(subject, *arguments, **keywords)[1].pull(cotangents)
 
         pullback = Pullback(outputs, dtype, pull)
         pullback.complex_weights = lambda: pairs
         return outputs, pullback
+
+
+@contextmanager
+def _as_then(states: dict) -> Iterator[None]:
+    """Draw the numbers that were drawn from these states, and leave those of now as they are."""
+    now = call_states(states)
+    restore(states)
+    try:
+        yield
+    finally:
+        restore(now)
+
+
+def _numbers(states: dict) -> list:
+    """Return the numbers of `call_states`, for comparison."""
+    each = [
+        (state, {name: one.value.tobytes() for name, one in moving.items()}) for _, state, moving in states.values()
+    ]
+    return [repr(one) for one in each]
 
 
 def repeated_vjp(vjp: Callable) -> Callable:

@@ -12,7 +12,6 @@ from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.graph import Graph, Node, loops_of, without_codes
 from rnnkit.compiler.ir.kinds import dtype_of
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS
-from rnnkit.compiler.tracing.batch_axis import Untraceable
 from rnnkit.execution import passes, pipeline
 from rnnkit.onnx.exporting.block import Block, of_rows
 from rnnkit.onnx.exporting.expression import OF_INTEGERS, POINTWISE, Expression
@@ -68,13 +67,9 @@ class StepGraph(ReadGraph):
 
     def __init__(self, step, dtype, constant_shapes=(), training=False):
         weights = all_expanded(step.cell._all_weights())
-        try:
+        told = f"{step.name!r} can't be exported to ONNX, since the tracer can't read its step: {{}}"
+        with pipeline.readable(step, told, " for ONNX"):
             graph = passes.read(step, dtype, weights, constant_shapes, training)
-        except Untraceable as error:
-            told = f"{step.name!r} can't be exported to ONNX, since the tracer can't read its step: "
-            raise ValueError(told + pipeline.in_words(error)).with_traceback(error.__traceback__) from None
-        except RecursionError:
-            raise ValueError(f"expected {step.name!r} short enough to be read as a whole for ONNX") from None
         options = step.cell._weight_options()
         super().__init__(step.name, dtype, graph, weights, [name for name in weights if options[name].trainable])
 

@@ -251,7 +251,8 @@ def folded(
         values = {one.reshape(-1)[:1].tobytes() if one.size < 2 else one.flat[0].tobytes() for one in numbers}
         if len(values) == 1 and math.prod(sizes) > 1:
             return np.broadcast_to(numbers[0].flat[0], sizes)
-    thin = [None if one is None else _thin(one) for one in arrays]
+    repeated = [() if one is None else [slice(0, None if stride else 1) for stride in one.strides] for one in arrays]
+    thin = [None if one is None else one[tuple(part)] for one, part in zip(arrays, repeated, strict=True)]
     if sum(one.size for one in arrays if one is not None) != sum(one.size for one in thin if one is not None):
         if node.op in ("Cast", "Add", "Sub", "Mul", "Div", "Neg", "Identity", "Tanh", "Sigmoid", "Relu"):
             return np.broadcast_to(_evaluated(node, thin, place, file), sizes)
@@ -265,11 +266,6 @@ def folded(
 def _is_filled(array: np.ndarray) -> bool:
     """Return whether an array repeats a single number in memory."""
     return array.size > 0 and all(stride == 0 or n == 1 for stride, n in zip(array.strides, array.shape, strict=True))
-
-
-def _thin(array: np.ndarray) -> np.ndarray:
-    """Return a view with one entry along axes of repeated entries."""
-    return array[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides)]
 
 
 def _evaluated(node, arrays, place, file) -> np.ndarray:

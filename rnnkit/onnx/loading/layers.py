@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from rnnkit.circumstances import weights_now
-from rnnkit.execution.execution import Execution
 from rnnkit.execution.layer_tree import build_with
 from rnnkit.layers.base import any_shape, no_mask
 from rnnkit.layers.memoryless import Memoryless
@@ -16,7 +15,6 @@ from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.weighted import OwnWeight, OwnWeights
 from rnnkit.onnx.loading.cells import Program, RowsCell
-from rnnkit.steps.cell import prepare
 
 
 class Operation(Memoryless):
@@ -28,15 +26,9 @@ class Operation(Memoryless):
     def __init__(self, program, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.program = Program(**program)
-        self._cell = self._new_cell()
 
     def compute_output_shape(self, input_shape):
-        shape = super().compute_output_shape(input_shape)
-        if self.built:
-            return (*shape[:-1], *self._execution.output_shape())
-        trial = self._new_cell()
-        prepare(trial, (None, shape[-1]), np.dtype("float32"), np.random.default_rng(0))
-        return (*shape[:-1], *Execution(trial, shape[-1:], np.dtype("float32")).output_shape())
+        return self._shape_of_step(super().compute_output_shape(input_shape))
 
     def _build(self, shape):
         expected = sum(math.prod(one) for one in self.program.inputs)
@@ -50,7 +42,7 @@ class Operation(Memoryless):
     def _arguments(self):
         return ", ".join(op for op, *_ in self.program.instructions)
 
-    def _new_cell(self):
+    def _cell_for(self, shape):
         return RowsCell(self.program)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from functools import reduce
 from types import FunctionType
 
 import numpy as np
@@ -21,15 +22,6 @@ def hard_sigmoid(x, alpha=0.2, beta=0.5):
     return np.minimum(np.maximum(alpha * x + beta, 0.0), 1.0)
 
 
-def selu(x, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875):
-    return gamma * activations.elu(x, alpha)
-
-
-def celu(x, alpha=1.0):
-    """Compute the identity, an exponential below 0 that is smooth at 0."""
-    return np.maximum(x, 0.0) + np.minimum(alpha * np.expm1(np.minimum(x, 0.0) / alpha), 0.0)
-
-
 def gelu(x, approximate="none"):
     """Compute x times the normal distribution function, or its approximation by tanh."""
     if approximate == "tanh":
@@ -37,23 +29,9 @@ def gelu(x, approximate="none"):
     return activations.gelu(x)
 
 
-def shrink(x, lambd=0.5, bias=0.0):
-    """Compute 0 between two thresholds, shifted by a bias outside."""
-    return np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, 0.0))
-
-
 def clip(x, low=None, high=None):
     x = x if low is None else np.maximum(x, low)
     return x if high is None else np.minimum(x, high)
-
-
-def _folded(function):
-    def fold(first, *others):
-        for other in others:
-            first = function(first, other)
-        return first
-
-    return fold
 
 
 ELEMENTWISE: dict[str, Callable] = {
@@ -64,9 +42,16 @@ ELEMENTWISE: dict[str, Callable] = {
     **{name: getattr(activations, name.lower()) for name in "Erf Mish Relu Sigmoid Softplus Softsign".split()},
     "Add": np.add, "Div": np.divide, "GreaterOrEqual": np.greater_equal, "LessOrEqual": np.less_equal,
     "Mul": np.multiply, "Neg": np.negative, "Pow": np.power, "Round": np.rint, "Sub": np.subtract,
-    "Max": _folded(np.maximum), "Min": _folded(np.minimum), "Sum": _folded(np.add),
-    "Mean": lambda *arrays: _folded(np.add)(*arrays) / float(len(arrays)),
-    "Celu": celu, "Gelu": gelu, "HardSigmoid": hard_sigmoid, "Selu": selu, "Shrink": shrink,
+    "Max": lambda *arrays: reduce(np.maximum, arrays),
+    "Min": lambda *arrays: reduce(np.minimum, arrays),
+    "Sum": lambda *arrays: reduce(np.add, arrays),
+    "Mean": lambda *arrays: reduce(np.add, arrays) / float(len(arrays)),
+    "Celu": lambda x, alpha=1.0: np.maximum(x, 0.0) + np.minimum(alpha * np.expm1(np.minimum(x, 0.0) / alpha), 0.0),
+    "Gelu": gelu, "HardSigmoid": hard_sigmoid,
+    "Selu": lambda x, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875: (
+        gamma * activations.elu(x, alpha)
+    ),
+    "Shrink": lambda x, lambd=0.5, bias=0.0: np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, 0.0)),
     "Elu": lambda x, alpha=1.0: activations.elu(x, alpha),
     "HardSwish": lambda x: x * hard_sigmoid(x, 1 / 6, 0.5),
     "LeakyRelu": lambda x, alpha=0.01: activations.leaky_relu(x, alpha),

@@ -8,8 +8,8 @@ import numpy as np
 
 from rnnkit.layers.base import no_mask
 from rnnkit.layers.support import symbolic, validation
-from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.symbolic import leaves
+from rnnkit.layers.support.validation import finite_under_mask
 from rnnkit.layers.traced import Traced
 
 FUNCTIONS: dict[str, Callable] = {

@@ -48,7 +48,22 @@ def thrown(x, states):
     return x[0] + place, (x[0] if x[0] > 1 else float(place + 1), states.t + 1.0)
 
 
-STEPS = (around, scanned, turned, queued, thrown)
+def waited(x, states):
+    """A mode and a time to wait, which are compared with numbers and kept, and never read by int."""
+    if states.t > 0.5:
+        return x[0], (states.place, states.t - 1)
+    if states.place == 1:
+        return 2 * x[0], (0.0 if x[0] < 0 else states.place, 3.0 if x[0] > 1 else 0.0)
+    return -x[0], (1.0 if x[0] > 0 else states.place, 0.0)
+
+
+def near(x, states):
+    """A place that is also asked how large it is."""
+    place = int(states.place)
+    return x[0] if abs(states.place) < 3 else -x[0], ((place + 1) % 7, states.t)
+
+
+STEPS = (around, scanned, turned, queued, thrown, waited, near)
 
 
 def layer_of(step, **options):
@@ -63,6 +78,7 @@ def data(rows, steps, dtype="float32", seed=0):
 def same(one, other):
     for a, b in zip(one, other, strict=True):
         np.testing.assert_array_equal(a, b, strict=True)
+        np.testing.assert_array_equal(np.signbit(a), np.signbit(b))
 
 
 @pytest.fixture
@@ -85,6 +101,7 @@ def test_they_are_the_floats_of_the_step(step, dtype, texts):
     layer, top = layer_of(step), 2.0**24 if dtype == "float32" else 2.0**53
     x = data(4, 40, dtype)
     starts = np.array([[0, 0], [2, 4], [1.75, 0.25], [-0.0, 3]] if step is scanned else
+                      [[0, 0], [1, 4], [-0.0, -7], [np.nan, 2.5]] if step is waited else
                       [[0, 0], [8, top - 20], [-2.75, -top - 7], [100, 3]], dtype)  # fmt: skip
     with rk.eager():
         whole = layer(x, initial_state=[starts[:, 0], starts[:, 1]])
@@ -96,7 +113,7 @@ def test_they_are_the_floats_of_the_step(step, dtype, texts):
             one = layer(x[row : row + 1], initial_state=[start[:1], start[1:]])
             same(one, [part[row : row + 1] for part in whole])
     carried = any("= to_int64(select(within_" in text for text in texts)
-    assert carried == (step is not thrown)
+    assert carried == (step not in (thrown, near))
 
 
 @pytest.mark.parametrize("step", STEPS[:4], ids=lambda step: step.__name__)

@@ -12,7 +12,7 @@ from rnnkit.backends.cpu.codegen.row_source import Kind
 from rnnkit.backends.cpu.compile import RowSources
 from rnnkit.compiler.ir.plan import read_by
 from rnnkit.compiler.planning.rows import plan_rows
-from rnnkit.compiler.planning.side_by_side import MOST, _given, side_by_side
+from rnnkit.compiler.planning.side_by_side import MOST, all_given_by, side_by_side
 
 
 @pytest.mark.parametrize("number", range(0, 120, 5))
@@ -26,13 +26,13 @@ def test_all_lines_are_there_and_come_before_what_reads_them(number):
     others = [line for line in flat if line not in {*sum((part for part in found if isinstance(part, tuple)), ())}]
     effects = [line for line in plan.lines if not hasattr(line, "op")]
     assert [line for line in others if not hasattr(line, "op")] == effects
-    known, made = set(), {name for line in plan.lines for name in _given(line)}
+    known, made = set(), {name for line in plan.lines for name in all_given_by(line)}
     for part in found:
         group = part if isinstance(part, tuple) else (part,)
         for line in group:
-            assert made.intersection(read_by(line)) - {*_given(line)} <= known, line
+            assert made.intersection(read_by(line)) - {*all_given_by(line)} <= known, line
         assert len({line.op for line in group if len(group) > 1}) <= 1 and len(group) <= MOST
-        known.update(name for line in group for name in _given(line))
+        known.update(name for line in group for name in all_given_by(line))
 
 
 def rates(v, x):

@@ -206,6 +206,14 @@ def fill_an_empty_array(x, h):
     return new
 
 
+def assign_into_results_that_are_equal(x, h):
+    whole = h.astype(int)
+    found = h**1, np.power(h, 1), whole**1, ((h + 1j * x) ** 1).real, np.tile(h, 1), np.pad(h, 0), np.pad(h, 0, "edge")
+    for one in found:
+        one[:, 0] = 7
+    return h + whole + sum(found)
+
+
 def add_in_place(x, h):
     before = h
     h += x
@@ -216,7 +224,8 @@ def add_in_place(x, h):
 @pytest.mark.parametrize("change", [
     assign_part, assign_parts_of_parts, assign_under_a_condition, assign_rows_under_a_condition, assign_through_a_view,
     read_a_view_after_an_assignment, keep_a_copy_before_an_assignment, assign_into_a_reshaped_array,
-    assign_into_a_transpose, assign_by_index_array, fill_an_empty_array, add_in_place,
+    assign_into_a_transpose, assign_by_index_array, assign_into_results_that_are_equal, fill_an_empty_array,
+    add_in_place,
 ])  # fmt: skip
 def test_assignment_does_what_it_does_to_arrays(change):
     def step(x, states, w):

@@ -48,6 +48,7 @@ class RowLines:
         self.kinds: dict[str, str] = {}
         self.single: set[str] = set()  # numbers that need not be in lanes
         self.going: list[str] = []  # masks of the rows that go on, of the loops around a line
+        self.alike: dict[object, set[str]] = {}  # numbers that are mostly the same in these rows, see `alike_in_rows`
         self._comment = ""
         self._note(plan.lines)
 
@@ -101,6 +102,8 @@ class RowLines:
         comment = self.plan.comments.get(line.name, self._comment)
         lines = [f"# {comment}"] if comment != self._comment else []
         self._comment = comment
+        if isinstance(line, Look) and line.index in self.alike and isinstance(line.place, Slot):
+            return [*lines, *self._look_together(line)]
         return [*lines, f"{line.name} = {self._value(line)}"]
 
     def _value(self, line) -> str:
@@ -193,15 +196,38 @@ class RowLines:
             text = f"{self._function(word, line.place)}({at}{f', {line.index}, {strides}' if strides else ''})"
         return f"{text} != 0.0" if line.kind == "bool" else text
 
+    def _look_together(self, line: Look) -> list[str]:
+        rows = [*self.going[-1:], *self.bounds(), *(f"mask({one})" for one in sorted(self.alike[line.index]))]
+        load = f"{self._function('load', line.place)}(place){' != 0.0' * (line.kind == 'bool')}"
+        return self._by_place(
+            line, line.place, " & ".join(rows), f"{line.name} = {load}", f"{line.name} = {self._look(line)}"
+        )
+
+    def _by_place(self, line: Look | Put, place: Slot | Buffer, rows: str, at_one: str, at_each: str) -> list[str]:
+        """Return lines for `rows` that all have the same index, whose element is at ``place``, and for others."""
+        at, strides = self._address(place, line.offset, line.stride, line.index)
+        rows = rows or "mask(True)"
+        return [
+            f"index = first({line.index}, {rows})",
+            f"place = {at} + index * {strides}",
+            f"if together({line.index}, index, {rows}):",
+            *indented([at_one]),
+            "else:",
+            *indented([at_each]),
+        ]
+
     def _put_element(self, line: Put) -> list[str]:
         at, strides = self._address(line.slot, line.offset, line.stride, line.index)
         value = self.full(line.value)
         used = self.bounds() if line.slot in self.plan.resident.values() else []
         going = " & ".join([*self.going[-1:], *used, *([f"mask({line.under})"] if line.under else [])])
         if strides:
-            return [
-                f"{self._function('put', line.slot)}({at}, {line.index}, {strides}, {value}, {going or 'mask(True)'})"
-            ]
+            put = f"{self._function('put', line.slot)}({at}, {line.index}, {strides}, {value}, {going or 'mask(True)'})"
+            if line.index not in self.alike:
+                return [put]
+            load, store = (self._function(word, line.slot) for word in ("load", "store"))
+            chosen = f"select({going}, {value}, {load}(place))" if going else value
+            return self._by_place(line, line.slot, going, f"{store}(place, {chosen})", put)
         if going:
             value = f"select({going}, {value}, {self._function('load', line.slot)}({at}))"
         return [f"{self._function('store', line.slot)}({at}, {value})"]
@@ -210,14 +236,19 @@ class RowLines:
         """Return the text of a loop: rounds until no row goes on."""
         if loop.back is not None:
             return self._undone(loop, loop.back)
-        lines, body = self._started(loop, "0"), self.text(loop.lines[: loop.first])
-        same = loop.go in self.uniform
+        lines, same = self._started(loop, "0"), loop.go in self.uniform
+        going, around = f"going_{loop.name}", [*self.going[-1:], *self.bounds()]
+        begun = self.lanes > 1 and not same  # a row that is done doesn't go on, whatever its lane computes
+        if begun:
+            lines.append(f"{going} = {' & '.join(around) or 'mask(True)'}")
+            around = [going]
+            self.going.append(going)
+        body = self.text(loop.lines[: loop.first])
         if same:
             body += [f"if not {loop.go}:", "    break"]
         else:
-            going, around = f"going_{loop.name}", [*self.going[-1:], *self.bounds()]
             body += [f"{going} = {' & '.join([f'mask({loop.go})', *around])}", f"if not some({going}):", "    break"]
-            self.going.append(going)
+            self.going += [going] * (not begun)
         body += self._tape(loop)
         body += self.text(loop.lines[loop.first :])
         body += [*self._carry(loop), f"{loop.name} += 1"]

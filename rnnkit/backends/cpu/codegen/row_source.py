@@ -35,6 +35,7 @@ from rnnkit.compiler.ir.plan import (
     all_lines,
     written,
 )
+from rnnkit.compiler.planning.alike import alike_in_rows
 
 TRANSPOSES = '''"""Numbers of rows of {dtype} brought to {lanes} lanes, and back."""
 
@@ -43,7 +44,7 @@ from rnnkit.backends.cpu.kernels.row_transposes import define_transposes
 run = define_transposes("{dtype}", {lanes}).run
 '''
 _POINTERS = {"x": "x", "output": "output", "last": "last", "mask": "mask_at", "transposes": "transposes"}
-_STAGED_BYTES = 1 << 13  # of the first-level cache, for a block's x and outputs
+_STAGED_BYTES = 1 << 14  # of the first-level cache, for a block's x and outputs
 
 
 class Kind(NamedTuple):
@@ -97,13 +98,14 @@ class RowSourceWriter(RowLines):
         self.kept = [(b, names) for b, names in plan.writes if b.kind == "residual"] + [(b, ["failing"]) for b in codes]
         self.sizes = [int(np.prod(shape)) for shape in plan.state_shapes]
         self.staging = lanes > 1
+        self.alike = alike_in_rows(plan) if self.staging else {}
         looks = [line.place for line in all_lines(plan.lines) if isinstance(line, Look)]
         self.looked_up = list(dict.fromkeys(b for b in looks if isinstance(b, Buffer) and b.kind in OF_CALL))
         # Sequences in the caller's arrays, which are brought to the lanes by blocks of steps.
         self.given = [self.x, *(b for b in self.read if b.kind == "sequence")]
         self.block = self._block_size()
 
-    decorator = "compiled"  # of a function without loops in its steps
+    decorator = ""  # of the function, where that isn't said by whether there are loops in its steps
 
     def _block_size(self) -> int:
         return max(self.side, _STAGED_BYTES // max(1, self._staged() * self.number_bytes) // self.side * self.side)
@@ -111,7 +113,7 @@ class RowSourceWriter(RowLines):
     def run(self) -> Source:
         body = self._body()
         loops = any(isinstance(line, RowLoop) for line in all_lines(self.plan.lines))
-        decorator = "looping" if loops else self.decorator
+        decorator = self.decorator or ("looping" if loops else "compiled")
         words = set(words_of("\n".join(body)))
         title = self.name.removesuffix(", adjoint")
         title = title if title == self.name else f"the gradient of {title}"
@@ -227,7 +229,7 @@ class RowSourceWriter(RowLines):
 
     def _group(self) -> list[str]:
         lines = [f"r = group * {self.lanes}", f"own = min({self.lanes}, rows - r)"]
-        if self.plan.messages:
+        if self.plan.messages or self.coded:
             lines.append("failed = mask(False)")
         for i, size in enumerate(self.sizes):
             if i not in self.plan.resident:
@@ -273,12 +275,12 @@ class RowSourceWriter(RowLines):
     def _begun(self, i, size) -> list[str]:
         if i not in self.plan.whole:
             return self._taken(f"initial_{i}", size, [f"now_{i}_{j}" for j in range(size)], "fill({})")
-        low, high = map(float, self.plan.whole[i])
+        (low, high), value = map(float, self.plan.whole[i]), f"from_integer_{self.dtype.name}(now_{i}_0)"
         return [
             *self._taken(f"initial_{i}", 1, [f"begun_{i}"], "fill({})"),
             f"within_{i} = (begun_{i} >= number({low})) & (begun_{i} <= number({high}))",
             f"now_{i}_0 = to_int64(select(within_{i}, begun_{i}, fill({low})))",
-            *self.failed(f"begun_{i} != from_integer_{self.dtype.name}(now_{i}_0)"),
+            *self.failed(f"(begun_{i} != {value}) | (copysign(1.0, begun_{i}) != copysign(1.0, {value}))"),  # as -0
         ]
 
     def _told_at(self) -> str:

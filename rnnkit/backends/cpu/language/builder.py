@@ -123,6 +123,10 @@ def _to_type(operation: str) -> Callable[[Builder, Any, Any], Any]:
     return lambda builder, value, llvm_type: builder._cast(operation, value, llvm_type)
 
 
+def _by_condition(operation: str) -> Callable[[Builder, str, Any, Any], Register]:
+    return lambda builder, condition, a, b: builder._compared(operation, condition, a, b)
+
+
 class Builder:
     """Writer of instructions at the end of a block of a `Function`; see llvmlite's ``IRBuilder``."""
 
@@ -245,25 +249,14 @@ class Builder:
     def fneg(self, value) -> Register:
         return self._pure(value.type, f"fneg {_typed(value)}")
 
-    def _compared(self, operation: str, a, b) -> Register:
+    def _compared(self, operation: str, condition: str, a, b) -> Register:
         kind = ir.VectorType(_I1, a.type.count) if isinstance(a.type, ir.VectorType) else _I1
-        return self._pure(kind, f"{operation} {_typed(a)}, {b.get_reference()}")
-
-    def _icmp(self, sign: str, condition: str, a, b) -> Register:
         name = _CONDITIONS[condition]
-        return self._compared(f"icmp {name if name in ('eq', 'ne') else sign + name}", a, b)
+        signless = operation.startswith("icmp") and name in ("eq", "ne")
+        return self._pure(kind, f"{'icmp ' if signless else operation}{name} {_typed(a)}, {b.get_reference()}")
 
-    def icmp_signed(self, condition: str, a, b) -> Register:
-        return self._icmp("s", condition, a, b)
-
-    def icmp_unsigned(self, condition: str, a, b) -> Register:
-        return self._icmp("u", condition, a, b)
-
-    def fcmp_ordered(self, condition: str, a, b) -> Register:
-        return self._compared(f"fcmp o{_CONDITIONS[condition]}", a, b)
-
-    def fcmp_unordered(self, condition: str, a, b) -> Register:
-        return self._compared(f"fcmp u{_CONDITIONS[condition]}", a, b)
+    icmp_signed, icmp_unsigned = _by_condition("icmp s"), _by_condition("icmp u")
+    fcmp_ordered, fcmp_unordered = _by_condition("fcmp o"), _by_condition("fcmp u")
 
     def select(self, test, a, b) -> Register:
         return self._pure(a.type, f"select {_typed(test)}, {_typed(a)}, {_typed(b)}")

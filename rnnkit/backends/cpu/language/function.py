@@ -91,7 +91,7 @@ def looping(py_func) -> Kernel:
 
 
 def deciding(py_func) -> Kernel:
-    """Decorator: as `compiled`, for a function of one row that jumps by its decisions."""
+    """Decorator: as `looping`, for a function of one row, which jumps by its decisions."""
     return Kernel(py_func, "deciding")
 
 

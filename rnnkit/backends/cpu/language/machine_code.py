@@ -29,13 +29,16 @@ _PYTHON = {
 # to do. LLVM's own list for -O3 takes ten times as long; LSTM and GRU are no faster with it, forwards or backwards, nor
 # with loops unrolled. Functions that direct others are not optimized: their registers alone would take half of the
 # time to compile an LSTM. Loops inside a step look at arrays in memory, and read some elements twice in a round. A jump
-# by a condition that is chosen by a jump itself is made on either way of that one.
+# by a condition that is chosen by a jump itself is made on either way of that one. Short steps of one row that jump are
+# half as fast again where several follow each other in the code: each has a history of its own in the processor.
 _USUAL = ("instruction_combine", "simplify_cfg")
+_IN_MEMORY = ("new_gvn", "simplify_cfg")
+_UNROLLED = ("loop_simplify", "lcssa", "loop_unroll", "sinking", "dead_store_elimination")
 _PASSES = {
     "directing": (),
     "compiled": _USUAL,
-    "looping": (*_USUAL, "new_gvn", "simplify_cfg"),
-    "deciding": (*_USUAL, "jump_threading", *_USUAL),
+    "looping": (*_USUAL, *_IN_MEMORY),
+    "deciding": (*_USUAL, "jump_threading", *_USUAL, *_IN_MEMORY, *_UNROLLED),
 }
 _FASTCALL = 0x80  # METH_FASTCALL: the function takes an array of its arguments
 
@@ -188,13 +191,7 @@ def _data_layout():
 
 def add_caller(module: Module, code: ir.Function, name: str) -> None:
     """Add to a module a function for METH_FASTCALL, which calls another one without the interpreter's lock."""
-    functions = {
-        key: ir.Function(module, ir.FunctionType(result, arguments), key)
-        for key, (result, arguments) in _PYTHON.items()
-    }
-    caller = ir.Function(module, ir.FunctionType(POINTER, [POINTER, POINTER.as_pointer(), WORD]), name)
-    builder = ir.IRBuilder(caller.append_basic_block("entry"))
-    _, given, present = caller.args
+    functions, builder, (_, given, present) = _begun(module, name)
     with builder.if_then(builder.icmp_signed("!=", present, WORD(len(code.args))), likely=False):
         builder.call(functions["PyErr_BadArgument"], [])
         builder.ret(POINTER(None))
@@ -207,6 +204,22 @@ def add_caller(module: Module, code: ir.Function, name: str) -> None:
     result = builder.call(declared(module, code), numbers)
     builder.call(functions["PyEval_RestoreThread"], [thread])
     builder.ret(builder.call(functions["PyLong_FromLongLong"], [result]))
+
+
+def add_object_caller(module: Module, code: ir.Function, name: str) -> None:
+    """As `add_caller`, for code of numbers, the address of all arguments and their count, which gives an object."""
+    functions, builder, (_, given, present) = _begun(module, name)
+    places = [builder.gep(given, [ir.IntType(32)(i)]) for i in range(len(code.args) - 2)]
+    numbers = [builder.call(functions["PyLong_AsLongLong"], [builder.load(place)]) for place in places]
+    result = builder.call(declared(module, code), [*numbers, builder.ptrtoint(given, I64), present])
+    builder.ret(builder.inttoptr(result, POINTER))
+
+
+def _begun(module: Module, name: str) -> tuple:
+    """Return Python's functions in a module, and the builder and the arguments of a new function for METH_FASTCALL."""
+    functions = {key: ir.Function(module, ir.FunctionType(*kind), key) for key, kind in _PYTHON.items()}
+    caller = ir.Function(module, ir.FunctionType(POINTER, [POINTER, POINTER.as_pointer(), WORD]), name)
+    return functions, ir.IRBuilder(caller.append_basic_block("entry")), caller.args
 
 
 # Object files find Python's functions, also where they are not among the process's own symbols.

@@ -59,11 +59,13 @@ class Fault(Exception):
     """A text that is not of the language: names the function and the line."""
 
 
-def translate(function: Function, name: str, arguments: int) -> list[Module]:
-    """Return modules with a named function of so many int64 that returns an int64, and with all that it calls."""
+def translate(function: Function, name: str, arguments: int, add: Callable = add_caller) -> list[Module]:
+    """Return modules with a named function of so many int64 that returns an int64, and with all that it calls; `add`
+    adds the function that Python calls.
+    """
     functions = _Functions()
     code, _ = functions.get(function, (INT,) * arguments, name)
-    add_caller(functions.module("directing"), code, f"{name}_from_python")
+    add(functions.module("directing"), code, f"{name}_from_python")
     return functions.modules
 
 

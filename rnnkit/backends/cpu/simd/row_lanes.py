@@ -152,6 +152,25 @@ def _of_masks(element, lanes) -> dict[str, Callable]:
             return mask
         return builder.icmp_unsigned("!=", builder.bitcast(mask, width), width(0))
 
+    def first(numbers, mask):
+        """Return the integer in the first of the lanes in `mask`, in any lane if there is none."""
+
+        def emit(builder, numbers, mask):
+            bits, never = builder.bitcast(mask, width), ir.IntType(1)(0)
+            lane = call_intrinsic(builder, f"llvm.cttz.i{lanes}", width, [bits, never])
+            return builder.sext(builder.extract_element(numbers, builder.and_(lane, width(lanes - 1))), _I64)
+
+        return Emission(INT, (numbers, mask_kind), emit)
+
+    def together(numbers, number, mask):
+        """Tell whether there are lanes in `mask`, all of which have this integer."""
+
+        def emit(builder, numbers, number, mask):
+            others = Value(builder, mask) & (Value(builder, numbers) != Value(builder, number))
+            return builder.and_(some(builder, mask), builder.not_(some(builder, others.value)))
+
+        return Emission(BOOL, (numbers, numbers.element, mask_kind), emit)
+
     def to_lanes(value):
         """Return 1.0 where a condition holds, 0.0 elsewhere."""
         if common_mask(value, mask_kind) is None:
@@ -166,6 +185,8 @@ def _of_masks(element, lanes) -> dict[str, Callable]:
         "mask": overloaded(mask),
         "load_mask": intrinsic(mask_kind, INT)(load_mask),
         **dict.fromkeys(("some", "jump", "seldom"), intrinsic(BOOL, mask_kind)(some)),
+        "first": overloaded(first),
+        "together": overloaded(together),
         "to_lanes": overloaded(to_lanes),
     }
 

@@ -46,12 +46,12 @@ def typed(function: Callable, given: tuple[Kind, ...], common=common, result=its
     return Emission(result(kind), given, emit)
 
 
-def function_of_values(arity: int, common=common, result=itself) -> Callable[[Callable], Intrinsic]:
+def function_of_values(arity: int, result=itself) -> Callable[[Callable], Intrinsic]:
     """Decorator: make a function of so many Values one of programs; `result` gives its kind by the common one."""
 
     def decorate(function):
         return Intrinsic(
-            lambda *given: typed(function, given, common, result) if len(given) == arity else None, function
+            lambda *given: typed(function, given, result=result) if len(given) == arity else None, function
         )
 
     return decorate
@@ -60,24 +60,15 @@ def function_of_values(arity: int, common=common, result=itself) -> Callable[[Ca
 fma = function_of_values(3)(emitted.fma)
 
 
-@function_of_values(1, result=_scalar_of)
-def reduce_add(x):
-    return emitted.reduce(x, operator.add)
+def _reduction(combine: Callable) -> Intrinsic:
+    def reduced(x):
+        return emitted.reduce(x, combine)
+
+    return function_of_values(1, result=_scalar_of)(reduced)
 
 
-@function_of_values(1, result=_scalar_of)
-def reduce_multiply(x):
-    return emitted.reduce(x, operator.mul)
-
-
-@function_of_values(1, result=_scalar_of)
-def reduce_minimum(x):
-    return emitted.reduce(x, emitted.minimum)
-
-
-@function_of_values(1, result=_scalar_of)
-def reduce_maximum(x):
-    return emitted.reduce(x, emitted.maximum)
+reduce_add, reduce_multiply = _reduction(operator.add), _reduction(operator.mul)
+reduce_minimum, reduce_maximum = _reduction(emitted.minimum), _reduction(emitted.maximum)
 
 
 @function_of_values(1, result=mask_of)
