@@ -145,7 +145,7 @@ class RowPrograms:
     found: dict[Kind, RowProgram] = field(default_factory=dict)
 
     def __post_init__(self):
-        self.most = vectors(self.plan) * LANES[self.dtype]
+        self.most = vectors(self.plan, self.gradient is None) * LANES[self.dtype]
         self._shapes = {node.attr: node.shape for node in self.plan.graph.nodes if node.op == "weight"}
 
     def of(self, rows: int, lanes: int = 0, **of_call: bool) -> RowProgram:
@@ -163,7 +163,10 @@ class RowPrograms:
         lanes = 1 if mine <= 1 else min(self.most, -(-mine // side) * side)
         while lanes & (lanes - 1):
             lanes += side
-        return min(lanes, self.most)
+        lanes = min(lanes, self.most)
+        while lanes > side and mine > lanes and -mine % lanes > mine // 3:  # lanes without rows
+            lanes //= 2
+        return lanes
 
     @property
     def how(self) -> str:
@@ -245,13 +248,16 @@ class RowPrograms:
         return record.mask, None
 
 
-def vectors(plan: RowPlan) -> int:
+def vectors(plan: RowPlan, keeps: bool) -> int:
     """Return the number of registers of a value.
 
     There are `MOST_VECTORS` where lines mostly wait for each other, in the order of a step or for a loop to end. Where
     they don't, more registers only bring more values to memory and back; where values fill the first-level cache, any.
+    If a plan keeps values for a gradient, or reads such, all that are alive at once fit into registers.
     """
     living = _living(plan)
+    if keeps:
+        return max(1, min(MOST_VECTORS, 1 << (REGISTERS // max(1, living)).bit_length() >> 1))
     loops = any(isinstance(line, RowLoop) for line in plan.lines)
     if living <= MOST_VECTORS * REGISTERS and (loops or SIDE_BY_SIDE * _depth(plan.lines) >= _work(plan)):
         return MOST_VECTORS
