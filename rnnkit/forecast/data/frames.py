@@ -284,7 +284,7 @@ class SeriesFrame:
         kind = native_tables.NativeTable.of_description(about["kind"], ids) if native else FileTable(ids)
         columns = {
             name: [row[:length] for row, length in zip(arrays[f"column {place}"], lengths, strict=True)]
-            for place, name in enumerate(about["columns"])
+            for place, name in enumerate(about.get("columns", ()))  # which files of before lack
         }
         return cls(names, ids, series, columns, lines, kind, about["wall"], about["texts"])
 
