@@ -122,7 +122,7 @@ def _first_shape(kind: type, given: dict) -> tuple | None:
 
 def first_shape(layer) -> tuple | None:
     """Return the input shape that a layer was given, with the batch axis."""
-    return vars(layer).get("_told_shape")
+    return getattr(layer, "__dict__", {}).get("_told_shape")
 
 
 def _remember(shape, layer) -> None:

@@ -55,6 +55,8 @@ def test_layers_of_a_sequential():
     empty = keras.Sequential()
     with pytest.raises(ValueError, match="got none"):
         empty.pop()
+    with pytest.raises(TypeError, match="expected a layer, got {}"):
+        empty.add({})
     assert not hasattr(empty, "outputs")
 
 
