@@ -1,7 +1,7 @@
-"""Run Keras's own tests on ``rnnkit.keras``, and print the table of docs/from-keras.md.
+"""Run Keras's own tests on ``rnnkit.keras``, and print the tables of docs/from-keras.md.
 
 ``python tests/keras/run_keras_tests.py --keras CHECKOUT`` takes the tests from a checkout of Keras 3.15.1, of which no
-other file is read; ``layers/rnn callbacks`` behind it runs only these. It needs absl-py, pytest and tensorboardX.
+other file is read; ``layers/rnn callbacks`` behind it runs only these. It needs pytest, absl-py and tensorboardX.
 
 Modules of the names ``keras`` and ``keras.src…`` stand for those of `rnnkit.keras`: names are looked up there, and one
 that is lacking is an error where it is used, so that each test fails by itself. Errors are compared by class, and not
@@ -26,6 +26,7 @@ from collections import Counter
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_file_location
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -39,19 +40,17 @@ from rnnkit.keras.left_out import LeftOut
 
 AREAS = "layers/rnn callbacks optimizers initializers layers/layer_test models metrics losses".split()
 
-LEFT_OUT, INTERNAL, LIBRARY, PRIVATE, SKIPPED = (
-    "a name that is left out",
-    "a function that Keras doesn't export",
-    "another library",
-    "private attributes of Keras's objects",
-    "skipped with jax",
-)
-# Why a test doesn't apply: what its source, or the values that it is run with, say.
-SOURCE_RULES = {
-    "quantization": r"[Qq]uantiz",
-    "half precision": r"float16|float8",
-    LEFT_OUT: r"'(ftrl|adafactor)'|rematerialized",
+# Why a test doesn't apply: what it uses when it runs, or what its source and its parameters say.
+LEFT_OUT = "a name that is left out"  # an error by rnnkit.keras, which says what to do instead
+INTERNAL = "a function that Keras doesn't export"  # no script has it
+LIBRARY = "another library"  # arrays of jax, TensorFlow's files
+PRIVATE = "private attributes of Keras's objects"  # how Keras works, not what it gives
+SKIPPED = "skipped with jax"
+BY_SOURCE = {
+    "quantization": r"[Qq]uantiz",  # layer.quantize is another one
+    "half precision": r"float16|float8",  # rnnkit has float32 and float64
     "export": r"\.export\(",
+    LEFT_OUT: r"'(ftrl|adafactor)'|rematerialized",  # by text
 }
 LIBRARIES = ("jax", "tensorflow", "torch", "flax", "orbax", "requests", "openvino")
 
@@ -132,12 +131,14 @@ class Library(types.ModuleType):
 class Finder:
     """Finds stand-ins for modules of Keras and of other libraries, and Keras's test files themselves."""
 
+    checkout = Path()
+    modules: ClassVar[dict[str, dict]] = {}  # names that modules have
     running = False  # from where tests are collected on, an import of another library is an error of the test
 
     def find_spec(self, name, path=None, target=None):
         top = name.split(".")[0]
         if name in ("keras", "keras.src", "conftest") or (top == "keras" and is_module(name)):
-            file = CHECKOUT / (name.replace(".", "/") + ".py")
+            file = self.checkout / (name.replace(".", "/") + ".py")
             return spec_from_file_location(name, file) if name.endswith("_test") else ModuleSpec(name, self)
         if top in LIBRARIES:
             if self.running:
@@ -148,7 +149,7 @@ class Finder:
 
     def create_module(self, spec):
         made = (StandIn if spec.name.startswith("keras") else Library)(spec.name)
-        vars(made).update(MODULES.get(spec.name, {}))
+        vars(made).update(self.modules.get(spec.name, {}))
         return made
 
     def exec_module(self, module):
@@ -157,7 +158,7 @@ class Finder:
 
 def is_module(name: str) -> bool:
     """Whether Keras's sources have a module of this name."""
-    path = CHECKOUT / name.replace(".", "/")
+    path = Finder.checkout / name.replace(".", "/")
     return path.is_dir() or path.with_suffix(".py").is_file()
 
 
@@ -374,7 +375,7 @@ class Counting:
         file, parts, seen = inspect.getsource(module), [inspect.getsource(plain)], set()
         while parts:  # with the classes and functions of the file that it uses
             source += parts[-1]
-            for name in set(re.findall(r"\w+", parts.pop())) - seen:
+            for name in sorted(set(re.findall(r"\w+", parts.pop())) - seen):
                 seen.add(name)
                 one = vars(module).get(name)
                 if isinstance(one, LeftOut):
@@ -382,10 +383,11 @@ class Counting:
                 elif inspect.isroutine(one) or inspect.isclass(one):
                     with contextlib.suppress(OSError, TypeError):  # which have no source
                         parts += [inspect.getsource(one)] * (one.__module__ == module.__name__)
-        rules = [rule for rule, pattern in SOURCE_RULES.items() if re.search(pattern, source)]
-        private = re.findall(r"\w\.(_[a-z]\w*)", source)
-        if any(not re.search(rf"(\.{name} = |def {name}\()", file) for name in private):
-            rules.append(PRIVATE)
+        rules = [rule for rule, pattern in BY_SOURCE.items() if re.search(pattern, source)]
+        for name in re.findall(r"\w\.(_[a-z]\w*)", source):
+            if not re.search(rf"(\.{name} = |def {name}\()", file):
+                rules.append(PRIVATE)
+                self.what[item.nodeid] = name
         self.rule[item.nodeid] = next(iter(rules), "")
 
     def pytest_runtest_logreport(self, report):
@@ -404,7 +406,6 @@ class Counting:
 
 def main() -> None:
     """Run and print."""
-    global CHECKOUT, MODULES
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keras", required=True, type=Path, help="a checkout of Keras 3.15.1")
     parser.add_argument("areas", nargs="*", help=f"of {', '.join(AREAS)}; all of them if none is given")
@@ -412,7 +413,8 @@ def main() -> None:
     parser.add_argument("--why", action="store_true", help="list also which tests don't apply")
     given = parser.parse_args()
     areas = given.areas or AREAS
-    CHECKOUT, MODULES = given.keras.resolve(), library_modules()
+    Finder.checkout = checkout = given.keras.resolve()
+    Finder.modules = library_modules()
     sys.meta_path.insert(0, Finder())
     for method in ("__call__", "__getattr__", "__mro_entries__"):
         note_uses(LeftOut, method)
@@ -421,9 +423,9 @@ def main() -> None:
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     counted = Counting()
     patterns = [f"{area}.py" if area.endswith("_test") else f"{area}/**/*_test.py" for area in areas]
-    files = [str(file) for pattern in patterns for file in sorted((CHECKOUT / "keras/src").glob(pattern))]
+    files = [str(file) for pattern in patterns for file in sorted((checkout / "keras/src").glob(pattern))]
     options = f"-q --tb=short --noconftest --assert=plain --show-capture=no -p no:cacheprovider -c {os.devnull}".split()
-    options += [f"--rootdir={CHECKOUT}", "-k", given.k]
+    options += [f"--rootdir={checkout}", "-k", given.k]
     pytest.main([*options, *files], plugins=[counted])
     report(counted, areas, given.why)
 
