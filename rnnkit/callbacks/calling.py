@@ -26,6 +26,8 @@ class CallbackList(Callback):
     params : dict, optional
         ``epochs``, ``steps``, ``batch_size``, ``verbose``, ``validation_freq``: the callbacks' parameters, and
         whether there is a bar.
+    add_history, add_progbar : bool
+        Whether a history and a progress bar are added where there are none.
 
     Attributes
     ----------
@@ -39,7 +41,7 @@ class CallbackList(Callback):
         For another verbosity than ``"auto"``, 0, 1 and 2.
     """
 
-    def __init__(self, callbacks=None, model=None, params=None):
+    def __init__(self, callbacks=None, model=None, params=None, add_history=True, add_progbar=True):
         if callbacks is None:
             callbacks = []
         elif isinstance(callbacks, (Callback, type)) or not isinstance(callbacks, Iterable):
@@ -49,13 +51,13 @@ class CallbackList(Callback):
             if isinstance(callback, type) or not all(hasattr(callback, name) for name in ("set_model", "set_params")):
                 raise TypeError(f"expected callbacks, objects as rnnkit.callbacks has them; got {callback!r}")
         params = params or {}
-        if not any(isinstance(callback, ProgressBar) for callback in self.callbacks):
+        if add_progbar and not any(isinstance(callback, ProgressBar) for callback in self.callbacks):
             bar = ProgressBar(params.get("verbose", "auto"))
             if bar.wanted:
                 self.callbacks.append(bar)
         own = [callback for callback in self.callbacks if isinstance(callback, History)]
         self.history = own[0] if own else History()
-        if not own:
+        if add_history and not own:
             self.callbacks.append(self.history)
         self._called = {hook: [c for c in self.callbacks if _overrides(c, hook)] for hook in HOOKS}
         for callback in self.callbacks:

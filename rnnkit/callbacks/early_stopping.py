@@ -7,7 +7,6 @@ from typing import Any
 from rnnkit.arguments import real_number, whole
 from rnnkit.callbacks.monitoring import Monitor
 from rnnkit.console import say
-from rnnkit.execution.layer_tree import arrays_by_name, put_arrays
 from rnnkit.hints import Logs
 
 
@@ -69,7 +68,7 @@ class EarlyStopping(Monitor):
     def _start(self):
         self._watch_anew()
         self.best_epoch = self.stopped_epoch = self.no_epoch
-        self.best_weights: dict[str, Any] | None = None
+        self.best_weights: Any = None
         self.wait: int = 0
 
     def on_train_begin(self, logs: Logs = None) -> None:
@@ -85,7 +84,7 @@ class EarlyStopping(Monitor):
         if self._is_better(value, self.best):
             self.best, self.best_epoch = value, epoch
             if self.restore_best_weights:
-                self.best_weights = arrays_by_name(self.model)  # read-only arrays, so no copy is needed
+                self.best_weights = self.model.get_weights()
             if self.baseline is None or self._is_better(value, self.baseline):
                 self.wait = 0
         elif self.wait >= self.patience and epoch > 0:
@@ -99,5 +98,5 @@ class EarlyStopping(Monitor):
         if self.best_weights is not None:
             if self.verbose:
                 say(f"the weights with {self.monitor} {self.best:.4g} are put back")
-            put_arrays(self.model, self.best_weights)
+            self.model.set_weights(self.best_weights)
             self.best_weights = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from rnnkit.arguments import real_number
 from rnnkit.callbacks.callback import Callback
 from rnnkit.docstrings import describe_by_bases
@@ -21,7 +23,7 @@ class Monitor(Callback):
         The number's key in the logs.
     mode : {"auto", "min", "max"}
         Whether less or more is better; "auto" decides by the name: more for accuracy, precision, recall, a
-        score or the like, less for all others.
+        score or the like, less for all others. Attribute `monitor_op` is ``np.greater`` or ``np.less``.
     min_delta : float
         The least difference that counts as an improvement.
     """
@@ -41,7 +43,7 @@ class Monitor(Callback):
         self.min_delta: Any = abs(real_number(min_delta, "min_delta"))
         if mode == "auto":
             mode = "max" if _GREATER & set(monitor.removeprefix("val_").lower().split("_")) else "min"
-        self._more = mode == "max"
+        self.monitor_op: Any = np.greater if mode == "max" else np.less
         self._watch_anew()
 
     def _watch_anew(self):
@@ -69,4 +71,5 @@ class Monitor(Callback):
             return False
         if than is None:
             return True
-        return value - self.min_delta > than if self._more else value + self.min_delta < than
+        delta = self.min_delta if self.monitor_op(1, 0) else -self.min_delta
+        return bool(self.monitor_op(value - delta, than))

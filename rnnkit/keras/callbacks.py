@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from rnnkit.keras.naming import Name, named, namespace
+from rnnkit.callbacks.monitoring import Monitor
+from rnnkit.keras import ops
+from rnnkit.keras.naming import Name, by_order, named, namespace
 
 NAMES = {
     name: Name(f"rnnkit.callbacks:{name}")
@@ -13,7 +15,11 @@ NAMES = {
         "ReduceLROnPlateau SwapEMAWeights TensorBoard"
     ).split()
 } | {
-    "CallbackList": Name("rnnkit.callbacks.calling:CallbackList"),
+    "CallbackList": Name(
+        "rnnkit.callbacks.calling:CallbackList",
+        "callbacks add_history add_progbar model",
+        {"add_history": False, "add_progbar": False},
+    ),
     "ModelCheckpoint": Name("rnnkit.callbacks:ModelCheckpoint", defaults={"save_weights_only": False}),
     "ProgbarLogger": Name("rnnkit.callbacks:ProgressBar"),
     "TerminateOnNaN": Name("rnnkit.callbacks:TerminateOnNaN"),
@@ -21,7 +27,7 @@ NAMES = {
 
 
 IGNORED = {  # at most with a value that is false
-    "TensorBoard": ("write_graph", "write_images", "profile_batch", "embeddings_freq", "embeddings_metadata"),
+    "TensorBoard": ("write_graph", "profile_batch", "embeddings_freq", "embeddings_metadata"),
 }
 
 
@@ -41,7 +47,17 @@ def _arguments(name, kind, arguments, keywords):
             raise ValueError(f"expected no {one} of {name}; see {NAMES[name].path.replace(':', '.')}")
     if "epsilon" in keywords and name == "ReduceLROnPlateau":
         keywords["min_delta"] = keywords.pop("epsilon")
-    return arguments, {**NAMES[name].defaults, **keywords}, lambda made: made.__dict__.update(SET.get(name, {}))
+    if order := NAMES[name].order:  # of a CallbackList, which takes all other keywords for its callbacks
+        keywords, arguments = by_order(order, kind, arguments, keywords), ()
+        keywords["params"] = {one: keywords.pop(one) for one in set(keywords) - set(order.split())}
+    return arguments, {**NAMES[name].defaults, **keywords}, partial(_set, name)
+
+
+def _set(name, made):
+    """Set the attributes that Keras's objects have."""
+    vars(made).update(SET.get(name, {}))
+    if isinstance(made, Monitor):
+        made.monitor_op = getattr(ops, made.monitor_op.__name__)
 
 
 def _make(name: str):

@@ -45,6 +45,12 @@ class Model:
     def _parts(self):
         return {}
 
+    def get_weights(self):
+        return [array.copy() for array in self.arrays.values()]
+
+    def set_weights(self, weights):
+        self.arrays = dict(zip(self.arrays, weights, strict=True))
+
     def save_weights(self, path):
         save_arrays(path, self.arrays)
 
@@ -135,6 +141,19 @@ def test_the_older_names_of_the_batch_hooks_are_called():
     old = Old()
     fit(losses(1.0), [old])
     assert old.heard == (("begin", 0), ("end", 0, 1.0), ("begin", 1), ("end", 1, 1.0))
+
+
+def test_a_list_adds_a_history_and_a_bar_if_they_are_wanted():
+    added = [type(one).__name__ for one in CallbackList(None, None, {"verbose": 1}).callbacks]
+    assert added == ["ProgressBar", "History"]
+    assert CallbackList(None, None, {"verbose": 1}, add_history=False, add_progbar=False).callbacks == []
+
+
+def test_what_is_better_is_a_function_to_be_read():
+    less, more = callbacks.EarlyStopping("loss"), callbacks.ReduceLROnPlateau("val_accuracy")
+    assert (less.monitor_op, more.monitor_op) == (np.less, np.greater)
+    assert less._is_better(1.0, 2.0) is more._is_better(2.0, 1.0) is True
+    assert callbacks.EarlyStopping("loss", min_delta=1)._is_better(1.0, 2.0) is False
 
 
 def test_hooks_that_nobody_overrides_are_not_called():

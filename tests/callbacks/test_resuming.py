@@ -96,24 +96,52 @@ def test_averages_in_evaluations():
         model().fit(X, Y, verbose=0, callbacks=[SwapEMAWeights()])
 
 
-def test_event_files(tmp_path):
-    events = pytest.importorskip("tensorboardX")
+def events_of(folder):
+    """The steps and values of the event files in a folder."""
     from tensorboardX.proto import event_pb2
 
-    board = TensorBoard(tmp_path, histogram_freq=1, update_freq=2, write_steps_per_second=True)
-    model().fit(X, Y, epochs=2, batch_size=10, verbose=0, validation_data=(X, Y), callbacks=[board])
-    tags = {}
-    for part in ("train", "validation"):
-        (path,) = (tmp_path / part).iterdir()
-        data, tags[part], place = path.read_bytes(), [], 0
-        while place < len(data):
-            size = int.from_bytes(data[place : place + 8], "little")
-            event = event_pb2.Event.FromString(data[place + 12 : place + 12 + size])
-            tags[part] += [value.tag for value in event.summary.value]
-            place += size + 16
-    assert tags["validation"] == ["epoch_loss"] * 2 and tags["train"].count("batch_loss") == 4
-    assert {"epoch_loss", "epoch_learning_rate", "epoch_steps_per_second", "0/kernel"} <= set(tags["train"])
-    assert events.__version__
+    data, place = b"".join(path.read_bytes() for path in sorted(folder.iterdir())), 0
+    while place < len(data):
+        size = int.from_bytes(data[place : place + 8], "little")
+        event = event_pb2.Event.FromString(data[place + 12 : place + 12 + size])
+        yield from ((event.step, value) for value in event.summary.value)
+        place += size + 16
+
+
+def test_event_files(tmp_path):
+    pytest.importorskip("tensorboardX")
+    board = TensorBoard(tmp_path, histogram_freq=1, update_freq=2, write_steps_per_second=True, write_images=True)
+    network = model()
+    network.fit(X, Y, epochs=2, batch_size=10, verbose=0, validation_data=(X, Y), callbacks=[board])
+    tested = [(step, value.tag) for step, value in events_of(tmp_path / "validation")]
+    updates = len(X) // 10
+    of_tests = [(updates, "evaluation_loss_vs_iterations"), (2 * updates, "evaluation_loss_vs_iterations")]
+    assert tested == [of_tests[0], (0, "epoch_loss"), of_tests[1], (1, "epoch_loss")]
+    trained = [value for _, value in events_of(tmp_path / "train")]
+    tags = [value.tag for value in trained]
+    assert tags.count("batch_loss") == tags.count("batch_steps_per_second") == 4
+    assert {"epoch_loss", "epoch_learning_rate", "epoch_steps_per_second", "0/kernel/histogram"} <= set(tags)
+    image = next(value.image for value in trained if value.tag == "0/kernel/image")
+    assert (image.height, image.width) == network.weights["0/kernel"].shape
+
+
+def test_event_files_of_evaluations_alone(tmp_path):
+    pytest.importorskip("tensorboardX")
+    network, found = model(), []
+    for epochs in (3, 1):  # within one second
+        network.fit(X, Y, epochs=epochs, batch_size=10, verbose=0)
+        loss = network.evaluate(X, Y, verbose=0, callbacks=[TensorBoard(tmp_path)])
+        found.append((network.optimizer.iterations, "evaluation_loss_vs_iterations", pytest.approx(loss)))
+    assert [(step, value.tag, value.simple_value) for step, value in events_of(tmp_path / "validation")] == found
+    assert [step for step, _, _ in found] == [3 * len(X) // 10, 4 * len(X) // 10]
+
+
+def test_event_files_of_a_second_fit_are_beside_the_first_ones(tmp_path):
+    pytest.importorskip("tensorboardX")
+    board = TensorBoard(tmp_path)
+    for _ in range(2):
+        model().fit(X, Y, epochs=1, verbose=0, callbacks=[board])
+    assert [value.tag for _, value in events_of(tmp_path / "train")].count("epoch_loss") == 2
 
 
 def test_event_files_need_their_extra(monkeypatch, tmp_path):

@@ -206,3 +206,47 @@ def test_compute_output_spec_follows_from_compute_output_shape():
 
     spec = Halves().compute_output_spec(keras.KerasTensor((2, 4)))
     assert [one.shape for one in spec] == [(2, 2), (2, 2)] and isinstance(spec, list)
+
+
+def test_a_callback_list_has_what_it_is_asked_for():
+    class Heard(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.heard = epoch, logs
+
+    one, model = Heard(), keras.Sequential([layers.Dense(1)])
+    plain = keras.callbacks.CallbackList([one], model=model, epochs=1, steps=100, verbose=1)
+    plain.on_epoch_end(3, {"loss": 1.0})
+    assert plain.callbacks == [one] and one.heard == (3, {"loss": 1.0}) and one.model is model
+    assert one.params == {"epochs": 1, "steps": 100, "verbose": 1}
+    more = keras.callbacks.CallbackList([one], True, True, model, verbose=1)
+    assert [type(each).__name__ for each in more.callbacks] == ["Heard", "ProgressBar", "History"]
+
+
+def test_monitor_op_is_a_function_of_ops():
+    class Own(keras.callbacks.EarlyStopping):
+        pass
+
+    ops = keras.ops
+    for kind in (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau, Own):
+        found = [kind("val_loss").monitor_op, kind("accuracy").monitor_op, kind("loss", mode="max").monitor_op]
+        assert found == [ops.less, ops.greater, ops.greater]
+
+
+def test_early_stopping_puts_the_weights_of_any_model_back():
+    class Own:
+        stop_training, kept = False, -1
+
+        def get_weights(self):
+            return self.kept
+
+        def set_weights(self, weights):
+            self.kept = weights
+
+    stopping, model = keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True), Own()
+    stopping.set_model(model)
+    stopping.on_train_begin()
+    for epoch, loss in enumerate([0.2, 0.1, 0.11, 0.12]):
+        model.kept = epoch
+        stopping.on_epoch_end(epoch, {"val_loss": loss})
+    stopping.on_train_end()
+    assert model.stop_training and model.kept == stopping.best_epoch == 1
