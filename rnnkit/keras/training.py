@@ -105,7 +105,7 @@ class KerasModel(StepsOfModel):
         return self.trainable_variables
 
     @property
-    def non_trainable_weights(self) -> list:
+    def non_trainable_weights(self) -> list:  # type: ignore[override]
         """The same as `non_trainable_variables`."""
         return self.non_trainable_variables
 

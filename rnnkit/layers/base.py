@@ -418,6 +418,12 @@ class Layer(Shown, Configurable):
         return MappingProxyType({name: array for name, array in self.weights.items() if found[name].trainable})
 
     @property
+    def non_trainable_weights(self) -> Mapping[str, np.ndarray]:
+        """Name to read-only array of the other weights."""
+        trained = self.trainable_weights.keys()
+        return MappingProxyType({name: array for name, array in self.weights.items() if name not in trained})
+
+    @property
     def variables(self) -> list[Variable]:
         """The weights as variables, which can be assigned, in the order of `weights`; none before `build`.
 

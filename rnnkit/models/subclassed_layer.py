@@ -16,7 +16,7 @@ from rnnkit.arguments import is_own, sizes
 from rnnkit.circumstances import weights_now, within
 from rnnkit.execution.assignments import assigned, by_attributes
 from rnnkit.execution.layer_tree import all_layers, all_or_nothing, build_with, held_arrays, options_by_name
-from rnnkit.initializers import draw
+from rnnkit.initializers import Constant, draw
 from rnnkit.layers.base import NO_MORE, Layer, any_shape
 from rnnkit.layers.support import entry, symbolic, validation
 from rnnkit.layers.support.added_losses import calling_parts, collecting
@@ -169,8 +169,8 @@ class SubclassedLayer(Layer):
             ``()`` by default. Also behind the name, in Keras 2's order ``(name, shape, dtype, initializer, …)``.
         initializer : str, callable or initializer
             Glorot's uniform one by default.
-        dtype : ignored
-            Weights have the layer's.
+        dtype : str, optional
+            Of integers or booleans, of a weight that isn't trained; all others have the layer's.
         trainable : bool
         regularizer, constraint
             As in `rnnkit.Weight`.
@@ -186,7 +186,7 @@ class SubclassedLayer(Layer):
         ValueError
             Inside of ``call``, and for a name that there is.
         """
-        shape, start, weight_options, name = weight_arguments(self._variables, arguments, keywords)
+        shape, start, weight_options, name, dtype = weight_arguments(self._variables, arguments, keywords)
         what = f"the weight {name!r} of {self.name!r}"
         if symbolic.tracing.get() is not None and not self._building:
             raise ValueError(f"expected weights to be made in __init__ or build, got {what} made in call")
@@ -196,6 +196,8 @@ class SubclassedLayer(Layer):
         scope = self._scope if self._building else ""
         variable = Variable(name, shape, weight_options.trainable, f"{scope}{self.name}/{name}")
         variable.regularizer, variable.constraint = weight_options.regularizer, weight_options.constraint
+        variable.to_be = dtype or self.dtype
+        variable.start = start if isinstance(start, Constant) else None
         self._variables[name] = variable
         self._variable_options[name] = start, weight_options
         if self._rng is not None:
@@ -221,8 +223,9 @@ class SubclassedLayer(Layer):
         variable, what = self._variables[name], f"the weight {name!r} of {self.name!r}"
         allocation.check(what, variable.shape)
         with allocation.named(what):
-            values = draw(self._variable_options[name][0], variable.shape, self._rng, self.dtype)
-            variable.put(frozen(values, self.dtype))
+            dtype = variable.to_be or self.dtype
+            values = draw(self._variable_options[name][0], variable.shape, self._rng, dtype)
+            variable.put(frozen(values, dtype))
         assigned(self, "_variables")
         self._variable_options[name] = None, self._variable_options[name][1]  # a function need not be pickled
 

@@ -15,7 +15,10 @@ _ORDER_2 = tuple("name shape dtype initializer regularizer trainable constraint"
 
 
 def weight_arguments(known, arguments, keywords):
-    """Return shape, initializer, options and name of a weight, for the argument orders of Keras 3 and 2."""
+    """Return shape, initializer, options, name and dtype of a weight, for the argument orders of Keras 3 and 2.
+
+    The dtype is None unless it is one of integers or booleans of a weight that isn't trained.
+    """
     order = _ORDER_2 if arguments and (arguments[0] is None or isinstance(arguments[0], str)) else _ORDER_3
     unknown = sorted(set(keywords) - {*_ORDER_3, "synchronization"})
     if len(arguments) > len(order) or unknown:
@@ -32,7 +35,11 @@ def weight_arguments(known, arguments, keywords):
     weight_options = WeightOptions(
         True if trainable is None else bool(trainable), given.get("regularizer"), given.get("constraint")
     )
-    return shape, _start(given.get("initializer")), weight_options, name.replace("/", "_")
+    dtype = np.dtype(getattr(given.get("dtype"), "name", given.get("dtype")))  # float64 for None
+    if weight_options.trainable or dtype.kind == "f":
+        dtype = None
+    start = _start(given.get("initializer", "glorot_uniform" if dtype is None else "zeros"))
+    return shape, start, weight_options, name.replace("/", "_"), dtype
 
 
 def _start(given):

@@ -272,3 +272,51 @@ def test_the_loss_that_compile_was_given_can_be_called():
     assert model.loss is given and np.isclose(model.loss(np.zeros((8, 2)), model(X)), np.mean(model(X) ** 2))
     model.compile("sgd", "mse")
     assert model.loss == "mse"
+
+
+class Counting(keras.layers.Layer):
+    """Counts its calls, and has a switch."""
+
+    def __init__(self, **keywords):
+        super().__init__(**keywords)
+        self.count = self.add_weight(dtype="int32", trainable=False, name="count")
+        self.on = self.add_weight((2,), "ones", dtype="bool", trainable=False, name="on")
+        self.scale = self.add_weight((2,), "ones", dtype="int32", name="scale")  # is trained
+        self.drawn = self.add_weight((2,), name="drawn")
+
+    def call(self, inputs):
+        self.count.assign_add(1)
+        return inputs * self.scale * keras.ops.cast(self.on, "float32")
+
+
+def test_a_weight_has_a_dtype_and_numbers_before_its_layer_is_built():
+    layer = Counting()
+    found = [one.dtype for one in (layer.count, layer.on, layer.scale, layer.drawn)]
+    assert found == ["int32", "bool", "float32", "float32"]
+    assert layer.count.numpy() == 0 and layer.on.numpy().tolist() == [True, True]
+    assert layer.scale.numpy().tolist() == [1.0, 1.0] and layer.drawn.value is None
+    with pytest.raises(ValueError, match="'drawn' to be built"):
+        layer.drawn.numpy()
+    with pytest.raises(ValueError, match="'count' to be built"):
+        layer.count.assign(3)
+
+
+def test_weights_of_integers_and_booleans(tmp_path):
+    x = np.ones((4, 2), "float32")
+    model = keras.Sequential([keras.layers.Dense(2), Counting(), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(x, x[:, :1], batch_size=2, epochs=3, verbose=0)
+    layer = model.layers[1]
+    assert (int(layer.count), layer.count.dtype, layer.on.dtype) == (6, "int32", "bool")
+    assert list(layer.trainable_weights) == ["scale", "drawn"] and list(layer.non_trainable_weights) == ["count", "on"]
+    layer.set_weights([[2, 3], [0, 0], 7, [False, True]])
+    assert layer(x)[0].tolist() == [0.0, 3.0] and (int(layer.count), layer.count.dtype) == (8, "int32")
+    layer.on.assign([1, 0])
+    assert layer(x)[0].tolist() == [2.0, 0.0]
+    for name in ("weights.npz", "weights.safetensors"):
+        model.save_weights(tmp_path / name)
+        other = keras.Sequential([keras.layers.Dense(2), Counting(), keras.layers.Dense(1)])
+        other.build((None, 2))
+        other.load_weights(tmp_path / name)
+        assert [one.dtype for one in other.get_weights()] == [one.dtype for one in model.get_weights()]
+        assert np.array_equal(other(x), model(x)) and int(other.layers[1].count) == int(layer.count)

@@ -25,9 +25,9 @@ class Variable(ArrayMethods):
         With the name of the layer before it, as ``"dense/kernel"``.
     shape : tuple of int
     dtype : numpy.dtype or None
-        None until the layer is built, as `value` is.
+        None until the layer is built, if the layer was given none.
     value : ndarray
-        Read-only.
+        Read-only; None until the layer is built.
     trainable : bool
     """
 
@@ -37,6 +37,8 @@ class Variable(ArrayMethods):
     trainable: Any
     regularizer: Any = None
     constraint: Any = None
+    start: Any = None  # the initializer that gives its numbers before the layer is built, if they aren't drawn
+    to_be: Any = None  # the dtype before the layer is built, if it is known
     moves = False  # whether calls assign it
     is_free = False  # whether a program made it, and no layer has it as an attribute
 
@@ -53,7 +55,7 @@ class Variable(ArrayMethods):
     @property
     def dtype(self):
         """The dtype of the array."""
-        return None if self.value is None else self.value.dtype
+        return self.to_be if self.value is None else self.value.dtype
 
     @property
     def ndim(self) -> int:
@@ -62,6 +64,8 @@ class Variable(ArrayMethods):
 
     def numpy(self) -> np.ndarray:
         """Return a copy of the array."""
+        if self.value is None and self.start is not None:
+            return self.start(self.shape, None).astype(self.to_be)
         return np.array(self._array())
 
     def assign(self, value) -> None:
