@@ -190,8 +190,8 @@ class _Ranges:
             args = node.args[1:] if node.op == "where" else node.args
             found = None
             if node.op == "literal" and node.size and np.all(node.attr == np.rint(node.attr)):
-                if np.all(np.abs(node.attr) < 2.0**63):
-                    found = int(node.attr.min()), int(node.attr.max())
+                low, high = float(node.attr.min()), float(node.attr.max())
+                found = (int(low), int(high)) if max(-low, high) < 2.0**63 else None
             elif node.op in _CHOOSE and all(several := [self._of_places(arg) for arg in args]):
                 found = _either(*several)  # type: ignore[arg-type]
             self.places[node.id] = found

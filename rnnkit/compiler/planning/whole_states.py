@@ -27,15 +27,14 @@ _COMPARISONS |= dict.fromkeys(("equal", "not_equal"))
 
 
 def whole_states(
-    graph: Graph, largest: int, modes: bool = False, arrays: bool | None = None
+    graph: Graph, largest: int, modes: bool = False, arrays: bool = True
 ) -> tuple[Graph, dict[int, Bounds], dict[int, Bounds]]:
     """Return the graph with such states as integers, their bounds, and those bounds that a program has to watch.
 
     All integers up to `largest`, and up to twice of it, are floats; with 0 no state is carried as an integer. With
-    `modes`, those are carried so as well that are only compared, chosen, and added to; and, unless `arrays` is False,
-    arrays.
+    `modes`, those are carried so as well that are only compared, chosen, and added to; and `arrays`, where asked for.
     """
-    arrays = modes if arrays is None else arrays
+    arrays = arrays and modes
     live = graph.live() if largest else []
     users: dict[int, list[Node]] = {node.id: [] for node in live}
     for node in live:
@@ -68,7 +67,8 @@ def whole_states(
     needed = rebuilt(new, ())
     bounds, watched = _bounds(needed, list(found), largest)
     several = {i for i in found if states[i].size > 1}
-    if several & watched.keys() or (several and not are_within(new, bounds, known.values(), 2 * largest)):
+    unknown = any(i in watched or bounds[i] == (0, 0) for i in several)  # which none but what is there is put into
+    if unknown or (several and not are_within(new, bounds, known.values(), 2 * largest)):
         return whole_states(graph, largest, modes, arrays=False)
     return needed, bounds, watched
 

@@ -213,7 +213,15 @@ def weighed(x, states):
     return x[0] * back[(t + 1) % 4, 2] + int(back[t % 4, 2]), (back, (t + 1) % 5)
 
 
-ARRAYS = (traced, shifted, rounded, halved, dated, weighed)
+def swapped(x, states):
+    """Places that only change places: what a row begins with are their bounds."""
+    back, t = states.back.copy(), int(states.t)
+    if x[0] > 0:
+        back[t % 4, 0], back[(t + 1) % 4, 0] = back[(t + 1) % 4, 0], back[t % 4, 0]
+    return x[0] * int(back[t % 4, 0]), (back, (t + 1) % 5)
+
+
+ARRAYS = (traced, shifted, rounded, halved, dated, weighed, swapped)
 
 
 @pytest.mark.parametrize("step", ARRAYS, ids=lambda step: step.__name__)
