@@ -23,6 +23,7 @@ OUTWARD = {"rnnkit", "rnnkit.__main__"}  # the public names and the command impo
 # The line under each box's name. The files beside the packages are one box, except those with a line here.
 LINES = {
     "loading": "models from files",
+    "information": "reports of faults",
     "sktime": "a forecaster for sktime",
     "keras": "the names of Keras 3",
     "keras.optimizers": "names of update rules",

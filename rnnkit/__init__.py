@@ -71,7 +71,6 @@ _LATER = {
         "c_code.export": "export_c",
         "cells.echo_state": "ESNCell",
         "custom_gradients": "custom_gradient stop_gradient",
-        "forecast.data.sequences": "sequences_from_frame",
         "forecast.models.echo_state": "ESN",
         "layers.activation_layers": "ELU LeakyReLU ReLU Softmax",
         "layers.attention": "AdditiveAttention Attention",
@@ -87,6 +86,7 @@ _LATER = {
         "layers.parametric_relu": "PReLU",
         "layers.pooling": "AveragePooling1D GlobalMaxPooling1D MaxPooling1D",
         "loading": "load_model",
+        "sequences.frames": "sequences_from_frame",
         "sequences.padding": "pad_sequences sequence_mask",
         "sequences.windows": "windows",
     }.items()

@@ -82,9 +82,6 @@ from rnnkit.custom_gradients import (
 from rnnkit.execution.execution import (
     eager,
 )
-from rnnkit.forecast.data.sequences import (
-    sequences_from_frame,
-)
 from rnnkit.forecast.models.echo_state import (
     ESN,
 )
@@ -211,6 +208,9 @@ from rnnkit.models.functional import (
 )
 from rnnkit.models.sequential import (
     Sequential,
+)
+from rnnkit.sequences.frames import (
+    sequences_from_frame,
 )
 from rnnkit.sequences.padding import (
     pad_sequences,

@@ -7,6 +7,7 @@ import functools
 import subprocess
 import sys
 import time
+from statistics import geometric_mean
 
 import numpy as np
 from measuring import SCRIPTS, Figures, Settings, available, section
@@ -14,19 +15,21 @@ from writing import rows_of, table
 
 import rnnkit as rk
 from rnnkit.forecast.fitting.decomposition import is_seasonal, seasonal_factors
+from rnnkit.forecast.scoring.metrics import percentage_terms
 
 SEASONS = {"yearly": 1, "quarterly": 4, "monthly": 12, "other": 1}
 TABLES = {  # table, columns of a series' names, values, seasons, steps ahead, values known, origins of each series
-    "retail": ("aus_retail", ["State", "Industry"], "Turnover", [12], 18, 600, 1),
-    "employment": ("us_employment", ["Series_ID"], "Employed", [12], 18, 600, 1),
-    "livestock": ("aus_livestock", ["Animal", "State"], "Count", [12], 18, 600, 1),
-    "drugs": ("PBS", ["Concession", "Type", "ATC1", "ATC2"], "Scripts", [12], 18, 600, 1),
-    "exports": ("global_economy", ["Country"], "Exports", [1], 6, 60, 1),
-    "GDP": ("global_economy", ["Country"], "GDP", [1], 6, 60, 1),
-    "pedestrians": ("pedestrian", ["Sensor"], "Count", [24, 168], 48, 1008, 13),
-    "electricity": ("vic_elec", [], "Demand", [48, 336], 96, 2016, 20),
-    "bank calls": ("bank_calls", [], "Calls", [169, 845], 169, 5070, 4),
-    "gasoline": ("us_gasoline", [], "Barrels", [52], 13, 600, 12),
+    "retail": ("fpp3/aus_retail", ["State", "Industry"], "Turnover", [12], 18, 600, 1),
+    "employment": ("fpp3/us_employment", ["Series_ID"], "Employed", [12], 18, 600, 1),
+    "livestock": ("fpp3/aus_livestock", ["Animal", "State"], "Count", [12], 18, 600, 1),
+    "drugs": ("fpp3/PBS", ["Concession", "Type", "ATC1", "ATC2"], "Scripts", [12], 18, 600, 1),
+    "exports": ("fpp3/global_economy", ["Country"], "Exports", [1], 6, 60, 1),
+    "GDP": ("fpp3/global_economy", ["Country"], "GDP", [1], 6, 60, 1),
+    "pedestrians": ("fpp3/pedestrian", ["Sensor"], "Count", [24, 168], 48, 1008, 13),
+    "prices": ("fpppy/EPF_FR_BE", ["unique_id"], "y", [24, 168], 48, 1008, 13),
+    "electricity": ("fpp3/vic_elec", [], "Demand", [48, 336], 96, 2016, 20),
+    "bank calls": ("fpp3/bank_calls", [], "Calls", [169, 845], 169, 5070, 4),
+    "gasoline": ("fpp3/us_gasoline", [], "Barrels", [52], 13, 600, 12),
 }
 LEVELS = (80, 95)
 EXPLODED = 100  # points of sMAPE above those of Naive2
@@ -58,7 +61,7 @@ def tables(name: str, most: int | None) -> dict[str, Set]:
 
     sets = {}
     for kind, (file, by, column, seasons, h, steps, origins) in TABLES.items():
-        frame = pd.read_csv(f"{tsdata.__path__[0]}/fpp3/{file}.csv")
+        frame = pd.read_csv(f"{tsdata.__path__[0]}/{file}.csv")
         every = [one[column].to_numpy(np.float64) for _, one in frame.groupby(by)] if by else [frame[column].to_numpy()]
         ends = [one[: len(one) - origin * (seasons[-1] + h)] for one in every for origin in range(origins)]
         ends = [one[~np.isnan(one)][-steps - h :] for one in ends]
@@ -69,7 +72,7 @@ def tables(name: str, most: int | None) -> dict[str, Set]:
 
 def smape(came, said) -> np.ndarray:
     """Return that of each series ``(N,)``, in percent (Makridakis and Hibon 2000)."""
-    return 200 * np.mean(np.abs(came - said) / (np.abs(came) + np.abs(said)), axis=1)
+    return np.mean(percentage_terms(came, said), axis=1)
 
 
 def mase(known, came, said, season: int) -> np.ndarray:
@@ -181,15 +184,24 @@ def _write(figures: Figures) -> list[str]:
     return [*table(["sMAPE / MASE", *kinds, "all"], errors), "", *table(header, others)]
 
 
-def _write_owa(figures: Figures) -> list[str]:
+def _write_open(figures: Figures) -> list[str]:
+    """Return tables of OWA and MASE, with geometric means, and of the CPU time in seconds, with sums."""
     kinds = [key.removesuffix(" series") for key in next(iter(figures.values())) if key.endswith(" series")]
-    cell = lambda row, kind: f"{row[f'{kind} OWA'][0]:.3f}" if f"{kind} OWA" in row else "–"
-    return table(["OWA", *kinds], [[model, *(cell(row, kind) for kind in kinds)] for model, row in figures.items()])
+    lines = []
+    means = [(what, what, geometric_mean, 3) for what in ("OWA", "MASE")]
+    for what, head, of_all, digits in (*means, ("cpu", "CPU seconds", sum, 1)):
+        rows = []
+        for model, row in figures.items():
+            found = [row[f"{kind} {what}"][0] if f"{kind} {what}" in row else None for kind in kinds]
+            found.append(None if None in found else of_all(found))
+            rows.append([model, *("–" if one is None else f"{one:.{digits}f}" for one in found)])
+        lines += ["", *table([head, *kinds, "all"], rows)]
+    return lines[1:]
 
 
 for _name in ("M3", "M1", "Tourism"):
     section(f"forecasting-{_name}", _write, exploded=EXPLODED)(functools.partial(measure, _name))
-section("forecasting-open", _write_owa)(functools.partial(measure, "open"))
+section("forecasting-open", _write_open)(functools.partial(measure, "open"))
 
 
 PANEL = {

@@ -204,7 +204,7 @@ class PartitionBlocks(Blocks):
         self.tasks.close()
 
     def _graph(self, function: Callable, arguments: tuple) -> Graph:
-        name = function.__name__
+        name = getattr(function, "__name__", "attribute")  # of attrgetter there is none
         return {self.tasks.key(name): (_called, (function, block, *arguments)) for block in self.held}
 
 

@@ -32,7 +32,7 @@ def fitted(network: ESN, y, x, names, freq, progress) -> None:
     work = network._task(series.shape[1], network.washout is not None)
     grid = _Grid(series, work)
     measured = grid.measured()
-    scales = [Scale.of_stretches([one.stretch for one in row]) for row in measured]
+    scales = [stretches.scale_of([one.stretch for one in row]) for row in measured]
     layer, period = network._layer_reading(0), grid.period(scales, network.season) if network.season else 0.0
     if not layer.built:
         layer.build((None, None, 1))

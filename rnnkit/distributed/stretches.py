@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
 
 from rnnkit.distributed.shipping import ShippedLayer, share
 from rnnkit.forecast.fitting.readout import NormalEquations, all_ahead, quartered
-from rnnkit.forecast.fitting.scale import Scale, Stretch
+from rnnkit.forecast.fitting.scale import LEAST, Scale
 from rnnkit.forecast.fitting.season import season_power, turnings
 from rnnkit.forecast.models.echo_state import Reader
 from rnnkit.layers.rnn import RNN
@@ -60,6 +61,52 @@ class Steps(NamedTuple):
         """Masks ``(B, T)`` of the training steps, and of those with all their targets."""
         rows = ~np.isnan(self.own) & (self.times[:, : self.own.shape[1]] >= self.place.washout)
         return rows, rows & all_ahead(~np.isnan(self.values[:, 1:]), self.place.leads)
+
+
+class Stretch(NamedTuple):
+    """Sums over a stretch of series ``(B,)`` each, which `scale_of` combines to their scale.
+
+    Each stretch has a straight line of its own. Squared residuals from any other line follow from these numbers without
+    cancellation.
+    """
+
+    values: np.ndarray  # number of known values
+    middle: np.ndarray  # their mean time, 0 without any
+    level: np.ndarray  # their mean
+    power: np.ndarray  # the sum of squares of their times, from the middle
+    slope: np.ndarray  # of the line
+    rest: np.ndarray  # the sum of squared residuals of the line
+    largest: np.ndarray  # the largest absolute value
+
+    @classmethod
+    def of(cls, values, first: int) -> Stretch:
+        """Measure values ``(B, T)``, NaN where missing, from the time `first` on."""
+        known = ~np.isnan(values)
+        count = known.sum(axis=1)
+        some = np.maximum(count, 1)
+        times = np.broadcast_to(first + np.arange(values.shape[1], dtype=np.float64), values.shape)
+        middle, level = np.sum(times, axis=1, where=known) / some, np.sum(values, axis=1, where=known) / some
+        off, above = times - middle[:, None], values - level[:, None]
+        power = np.sum(off**2, axis=1, where=known)
+        slope = np.sum(off * above, axis=1, where=known) / np.where(power > 0, power, 1.0)
+        rest = np.sum((above - slope[:, None] * off) ** 2, axis=1, where=known)
+        largest = np.max(np.abs(values), axis=1, where=known, initial=0.0)
+        return cls(count, middle, level, power, slope, rest, largest)
+
+
+def scale_of(parts: Sequence[Stretch]) -> Scale:
+    """Make a scale from consecutive stretches of the series, equal to that of the whole up to rounding."""
+    count, middle, level, power, slope, rest, largest = (np.stack(found) for found in zip(*parts, strict=True))
+    total = count.sum(axis=0)
+    whole_middle, whole_level = (count * middle).sum(axis=0) / total, (count * level).sum(axis=0) / total
+    off, above = middle - whole_middle, level - whole_level
+    denominator = (power + count * off**2).sum(axis=0)
+    numerator = (slope * power + count * off * above).sum(axis=0)
+    enough = (denominator > 0) & (total >= LEAST)
+    line = np.where(enough, numerator / np.where(denominator > 0, denominator, 1.0), 0.0)
+    squares = rest + count * (above - line * off) ** 2 + power * (slope - line) ** 2
+    spread = np.sqrt(squares.sum(axis=0) / total)
+    return Scale.checked(whole_middle, whole_level, line, spread, largest.max(axis=0))
 
 
 class Reading(NamedTuple):

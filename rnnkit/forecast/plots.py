@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,29 +33,26 @@ def joined(times, values, ahead, columns: Sequence[Any]) -> tuple[np.ndarray, li
     return np.append(times[last], ahead), [np.append(values[last], column) for column in columns]
 
 
-def small_multiples(series: Sequence[Drawn], name: str, levels: Sequence[float]):
-    """Make a figure with axes for each series, with a model's forecasts and its bands of these levels."""
-    return _shown(draw_series, series, name, levels)
+def _shown(draw: Callable) -> Callable[..., Any]:
+    """Return ``draw(make, …)`` with a maker of figures of pyplot; the figure is shown once in a notebook."""
+
+    @wraps(draw)
+    def picture(*given: Any):
+        try:
+            from matplotlib import get_backend, pyplot
+        except ImportError:
+            raise ImportError("plot needs matplotlib; install it with: pip install 'rnnkit[plots]'") from None
+        figure = draw(lambda size: pyplot.figure(figsize=size, layout="constrained"), *given)
+        if in_jupyter() and "inline" in get_backend().lower():
+            pyplot.close(figure)  # otherwise a notebook would show it twice
+        return figure
+
+    return picture
 
 
-def _shown(draw: Callable, *given: Any):
-    """Return ``draw(make, …)``, for a maker of figures; shown once in a notebook."""
-    try:
-        from matplotlib import get_backend, pyplot
-    except ImportError:
-        raise ImportError("plot needs matplotlib; install it with: pip install 'rnnkit[plots]'") from None
-    figure = draw(lambda size: pyplot.figure(figsize=size, layout="constrained"), *given)
-    if in_jupyter() and "inline" in get_backend().lower():
-        pyplot.close(figure)  # otherwise a notebook would show it twice
-    return figure
-
-
-def stacked_pictures(series: Sequence[Drawn]):
+@_shown
+def stacked_pictures(make: Callable, series: Sequence[Drawn]):
     """Make a figure with a column for each series, of axes for each of their columns."""
-    return _shown(_draw_stacked, series)
-
-
-def _draw_stacked(make: Callable, series: Sequence[Drawn]):
     names = list(series[0].columns)
     figure = make((max(4.2 * len(series), 6.5), 1.4 * len(names) + 0.5))
     axes = figure.subplots(len(names), len(series), sharex="col", squeeze=False)
@@ -72,12 +70,9 @@ def _draw_stacked(make: Callable, series: Sequence[Drawn]):
     return figure
 
 
-def residual_pictures(series: Sequence[Drawn]):
+@_shown
+def residual_pictures(make: Callable, series: Sequence[Drawn]):
     """Make a figure of residuals ``(T,)``, their autocorrelations from lag 1 on and their histogram for each series."""
-    return _shown(_draw_residuals, series)
-
-
-def _draw_residuals(make: Callable, series: Sequence[Drawn]):
     figure = make((10.0, 2.3 * len(series) + 0.3))
     rows = figure.subplots(len(series), 3, squeeze=False, width_ratios=(2, 1, 1))
     for (over_time, correlated, counted), one in zip(rows, series, strict=True):
@@ -99,7 +94,7 @@ def _draw_residuals(make: Callable, series: Sequence[Drawn]):
 
 
 def draw_series(make: Callable, series: Sequence[Drawn], name: str, levels: Sequence[float]):
-    """Draw `small_multiples` on a figure made by ``make`` for a size."""
+    """Make a figure with axes for each series, with a model's forecasts and its bands of these levels."""
     across = min(len(series), 3 if len(series) <= 9 else 5)
     down, (width, height) = -(-len(series) // across), (4.2, 2.5) if across <= 3 else (3.2, 2.0)
     figure = make((width * max(across, 2), height * down + 0.7))
@@ -111,6 +106,9 @@ def draw_series(make: Callable, series: Sequence[Drawn], name: str, levels: Sequ
     lines, labels = every[0].get_legend_handles_labels()
     figure.legend(lines, labels, loc="outside upper left", ncols=len(labels), frameon=False, fontsize=9)
     return figure
+
+
+small_multiples = _shown(draw_series)
 
 
 def draw_one(axes, one: Drawn, name: str, levels: Sequence[float], ticks: int = 5) -> None:

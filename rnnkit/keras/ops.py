@@ -412,6 +412,8 @@ def _function(name: str) -> Callable:
             arguments = tuple(_stacked(one, keywords) for one in first.split() if keywords.get(one) is not None)
         if isinstance(keywords.get("axis"), list):
             keywords["axis"] = tuple(keywords["axis"])
+        if name == "take_along_axis":
+            keywords.setdefault("axis", -1)  # which NumPy has from 2.3 on
         return found(
             *arguments, **{one: value for one, value in keywords.items() if value is not None or one == "axis"}
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils.validation import check_array, validate_data
 
-from rnnkit.forecast.data.sequences import sequences_from_frame
+from rnnkit.sequences.frames import sequences_from_frame
 
 _BLOCK = 1 << 22  # numbers at all steps of the sequences run together
 

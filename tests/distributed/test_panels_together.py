@@ -84,7 +84,7 @@ def with_prices(tables, rng):
 
 @pytest.mark.parametrize("model", [Auto, GlobalRNN])
 def test_L8_covariates_of_one_partition_have_the_bits_of_the_table(model, tables, rng, monkeypatch):
-    monkeypatch.setattr(smoothed_network, "_FEWEST", 1)
+    monkeypatch.setattr(smoothed_network, "FEWEST", 1)
     monkeypatch.setattr(smoothed_network, "_UPDATES", 2)
     tables = with_prices(tables, rng)
     tables[0].loc[2, "price"] = np.nan

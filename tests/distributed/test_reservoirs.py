@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from chunked_runs import cuts, da, dask
 
-from rnnkit.distributed.stretches import ExactEquations
+from rnnkit.distributed.stretches import ExactEquations, Stretch, scale_of
 from rnnkit.forecast import ESN
 from rnnkit.forecast.fitting.readout import NormalEquations, quarters
-from rnnkit.forecast.fitting.scale import Scale, Stretch
+from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import refined_period, turnings
 
 
@@ -142,7 +142,7 @@ def test_scales_of_stretches_are_those_of_the_whole():
     values[5] = 7
     ends = (0, 13, 50, 51, 90)
     parts = [Stretch.of(values[:, a:b], a) for a, b in itertools.pairwise(ends)]
-    found, whole = Scale.of_stretches(parts), Scale(values)
+    found, whole = scale_of(parts), Scale.of(values)
     assert found.spread[[1, 5]].tolist() == whole.spread[[1, 5]].tolist() == [1.0, 1.0]
     for name, one in found.arrays().items():
         np.testing.assert_allclose(one, whole.arrays()[name], rtol=1e-9, atol=1e-9)

@@ -44,7 +44,7 @@ def test_normal_equations_find_a_line():
     equations, time = NormalEquations(features=2, leads=1), np.arange(5.0)
     equations.add(np.column_stack([np.ones(5), time]), 3 + 2 * time[:, None])
     np.testing.assert_allclose(equations.solve(0.0).ravel(), [3, 2], rtol=1e-6)
-    scale = Scale(np.array([[1.0, 3.0, np.nan, 7.0, 9.0]]))
+    scale = Scale.of(np.array([[1.0, 3.0, np.nan, 7.0, 9.0]]))
     np.testing.assert_allclose(scale.slope, [2])
     np.testing.assert_allclose(scale.restore(np.zeros((1, 2)), np.array([[5, 6]])), [[11, 13]])
 

@@ -10,7 +10,7 @@ import oldest_versions
 import pytest
 
 import rnnkit
-from rnnkit.forecast.command import information
+from rnnkit import information
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -235,7 +235,8 @@ class Program:
         p, p_at, _ = table
         most = -(-groups // blocks)  # of the largest block; all blocks have as many steps at a time
         step_bytes = self.source.row_bytes["block"] + (self.source.row_bytes["x"] if order is not None else 0)
-        block = max(1, min(steps, tuning.BLOCK_BYTES // max(1, most * step_bytes)))
+        block_bytes = tuning.BLOCK_BYTES * (tuning.ALONE if most == 1 else 1)
+        block = max(1, min(steps, block_bytes // max(1, most * step_bytes)))
         row_bytes = self.source.row_bytes["call"] + self.source.row_bytes["step"] + block * step_bytes
         memory = most * row_bytes + self.source.gaps + LINE
         n, n_at = self._head(record, outputs, mask, kept, rows, block, memory)

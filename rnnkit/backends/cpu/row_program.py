@@ -40,6 +40,7 @@ MOST_VECTORS = 4  # registers of a value: their instructions don't wait for each
 SIDE_BY_SIDE = 3.5  # instructions of a step that don't wait for each other either, from which two registers do
 COSTLY = 12  # cost of an expensive operation, or of an access by a row's own index, in lines
 ROUNDS = 8  # assumed rounds of a loop
+LONG = 64  # instructions that wait for each other, and the processor with them
 
 
 class RowProgram(Program):
@@ -145,7 +146,7 @@ class RowPrograms:
     found: dict[Kind, RowProgram] = field(default_factory=dict)
 
     def __post_init__(self):
-        self.most = vectors(self.plan) * LANES[self.dtype]
+        self.most = vectors(self.plan, self.gradient is None) * LANES[self.dtype]
         self._shapes = {node.attr: node.shape for node in self.plan.graph.nodes if node.op == "weight"}
 
     def of(self, rows: int, lanes: int = 0, **of_call: bool) -> RowProgram:
@@ -163,7 +164,10 @@ class RowPrograms:
         lanes = 1 if mine <= 1 else min(self.most, -(-mine // side) * side)
         while lanes & (lanes - 1):
             lanes += side
-        return min(lanes, self.most)
+        lanes = min(lanes, self.most)
+        while lanes > side and mine > lanes and -mine % lanes > mine // 3:  # lanes without rows
+            lanes //= 2
+        return lanes
 
     @property
     def how(self) -> str:
@@ -245,15 +249,19 @@ class RowPrograms:
         return record.mask, None
 
 
-def vectors(plan: RowPlan) -> int:
+def vectors(plan: RowPlan, keeps: bool) -> int:
     """Return the number of registers of a value.
 
     There are `MOST_VECTORS` where lines mostly wait for each other, in the order of a step or for a loop to end. Where
     they don't, more registers only bring more values to memory and back; where values fill the first-level cache, any.
+    If a plan keeps values for a gradient, or reads such, all that are alive at once fit into registers.
     """
     living = _living(plan)
-    loops = any(isinstance(line, RowLoop) for line in plan.lines)
-    if living <= MOST_VECTORS * REGISTERS and (loops or SIDE_BY_SIDE * _depth(plan.lines) >= _work(plan)):
+    if keeps:
+        return max(1, min(MOST_VECTORS, 1 << (REGISTERS // max(1, living)).bit_length() >> 1))
+    loops, depth = any(isinstance(line, RowLoop) for line in plan.lines), _depth(plan.lines)
+    waits = loops or depth > LONG or SIDE_BY_SIDE * depth >= _work(plan)
+    if living <= MOST_VECTORS * REGISTERS and waits:
         return MOST_VECTORS
     return 2 if living <= REGISTERS else 1
 

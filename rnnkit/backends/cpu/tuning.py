@@ -30,6 +30,7 @@ SUM_BLOCKS = 2  # of a sum for each thread: others take those that a late thread
 # Blocks of rows and steps (program)
 
 BLOCK_BYTES = 1 << 18  # of the cache, for a block of steps
+ALONE = 4  # times as many for one row: its steps take so little that a block's own time counts
 LARGEST_BLOCK = 64  # rows: arrays that a block keeps between two passes should stay in the cache
 POOLED = 1 << 20  # bytes of a state from which new pages would take longer than to compute it
 WORTH_ARRANGING = 0.9  # of the rows that a mask leaves to compute: another order of rows has to leave fewer

@@ -25,9 +25,6 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         return _run(_parser().parse_args(arguments))
-    except InputError as error:
-        print(f"rnnkit: {printable(str(error))}", file=sys.stderr)
-        return BAD_INPUT
     except KeyboardInterrupt:
         print("rnnkit: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -35,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         # Discard the buffered output too; otherwise Python reports an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED_PIPE
-    except OSError as error:
+    except (InputError, OSError) as error:
         print(f"rnnkit: {printable(str(error))}", file=sys.stderr)
         return BAD_INPUT
 
@@ -140,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options) -> int:
     if options.command == "info":
-        from rnnkit.forecast.command.information import information
+        from rnnkit.information import information
 
         print(information(), flush=True)
     else:

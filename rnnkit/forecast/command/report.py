@@ -16,25 +16,20 @@ from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.files import Series
 from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.data.timeline import text
+from rnnkit.forecast.data.timeline import counted, text
 from rnnkit.forecast.fitting.profiles import periods_of
 from rnnkit.forecast.fitting.season import common_seasons
 from rnnkit.forecast.models.baselines import seasonal_naive
 from rnnkit.forecast.models.forecaster import Forecaster
 from rnnkit.forecast.registry import TITLES, forecaster_named, model_name
 from rnnkit.forecast.scoring.evaluation import naive_scales, scored
-from rnnkit.forecast.scoring.validation import Origins, refitting, windows
+from rnnkit.forecast.scoring.validation import Origins, refitting, telling, windows
 
 NAIVE, SEASONAL = "naive", "seasonal naive"
 SHARE = 0.3  # of a series, at its end, that the origins of a back-test are spread over
 LEAST_ORIGINS, ORIGINS = 20, 40
 LEAST_VALUES = 20  # before the first origin
 LEVEL = 80.0
-
-
-def counted(number: int, what: str) -> str:
-    """Format a count with its noun; "no" stands for 0."""
-    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
 class Window(NamedTuple):
@@ -237,7 +232,9 @@ def back_test(report: Report, progress: Progress) -> None:
     history, count = report.history, len(origins.ends)
     fit, refits = refitting(progress.tell, count), origins.changed
     if report.frame is None:
-        fit, refits = _moving(progress.tell, count), np.ones(count, bool)
+        what = lambda model, window: f"{model.name}, origin {window + 1} of {count}"
+        fit = lambda model, known, window: model._at_origin(known, telling(progress.tell, what(model, window)))
+        refits = np.ones(count, bool)
     models = list(report.models.values())
     each = windows(models, history, origins, refits, fit, level=report.levels, done=progress.step)
     for window, rows, columns in each:
@@ -249,26 +246,11 @@ def back_test(report: Report, progress: Progress) -> None:
         report.windows.append(Window(rows, ends, actual, columns))
 
 
-def _moving(tell: Callable[[str], None], count: int) -> Callable:
-    """Return a function as that of `refitting`, which moves a model itself to the origin of one of `count` windows."""
-
-    def move(model: Forecaster, known: History, window: int) -> Forecaster:
-        return model._at_origin(known, _telling(tell, f"{model.name}, origin {window + 1} of {count}"))
-
-    return move
-
-
-def _telling(tell: Callable[[str], None], what: str) -> Callable[[str], None]:
-    """Tell of the work, and return a function that tells of its stages."""
-    tell(what)
-    return lambda text: tell(f"{what}: {text}")
-
-
 def forecast(report: Report, progress: Progress) -> None:
     """Fit the models to the whole series, and add the forecasts beyond their ends to the report."""
     history = report.history
     for model in report.models.values():
-        tell = _telling(progress.tell, f"{model.name}, all steps")
+        tell = telling(progress.tell, f"{model.name}, all steps")
         model._at_origin(model._beside(history), tell, last=True)
         ahead = model._looking_ahead(report.horizon, report.future if model.future_covariates else None)
         report.columns |= model._columns(ahead, report.horizon, report.levels)

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from rnnkit.console import printable
-from rnnkit.forecast.command.report import Report, counted
+from rnnkit.forecast.command.report import Report
 from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.files import write_table
 from rnnkit.forecast.data.frames import Columns
+from rnnkit.forecast.data.timeline import counted, text
 
 SHOWN = 10  # series whose forecasts are printed
 
@@ -25,14 +26,14 @@ def heading(report: Report, name: str = "") -> str:
     if len(known) == 1:
         one = report.named(0)
         name, times = one.name, one.timeline.times[-most:]
-        steps = f"{most} steps, {time_text(times[0])} to {time_text(times[-1])}"
+        steps = f"{most} steps, {text(times[0])} to {text(times[-1])}"
     else:
         assert report.frame is not None
         lengths = most if least == most else f"{least} to {most}"
         steps = f"{len(known)} series of {lengths} steps of {report.frame.timelines.frequency}"
     gaps = sum(int(np.isnan(one).sum()) for one in known)
     season = f"season {report.season}" if report.season > 1 else "no season found"
-    return f"{printable(name)}: {steps}, {counted(gaps, 'gap')}, {season}; {report.done}"
+    return f"{printable(name)}: {steps}, {counted(gaps or 'no', 'gap')}, {season}; {report.done}"
 
 
 def scores_table(reports: Sequence[Report]) -> str:
@@ -71,16 +72,11 @@ def forecast_table(report: Report) -> str:
         said = [column[place, : 1 if several else report.horizon] for column in columns]
         places = decimals(float(np.nan_to_num(said[2][0] - said[1][0])) / 4)
         for lead, (time, *numbers) in enumerate(zip(one.timeline.ahead(len(said[0])), *said, strict=True)):
-            rows.append(("" if lead else one.name, time_text(time), *(number_text(x, places) for x in numbers)))
+            rows.append(("" if lead else one.name, text(time), *(number_text(x, places) for x in numbers)))
     head = "series", report.named(0).timeline.name, report.model.name, f"{level:g} % from", "to"
     more = len(report.values) - SHOWN
     left = [] if more <= 0 else [f"and {more} more series; --output writes all steps of all series"]
     return "\n".join([aligned([head, *rows], left=2), *left])
-
-
-def time_text(time) -> str:
-    """Format a time for a table."""
-    return f"{time:.10g}" if isinstance(time, np.floating) else str(time)
 
 
 def decimals(error: float) -> int:
@@ -168,7 +164,7 @@ def write_forecasts(path, reports: Sequence[Report]) -> None:
         series = [one.named(0) for one in reports]
         steps = [one.timeline.ahead(report.horizon) for one, report in zip(series, reports, strict=True)]
         if len(reports) > 1:
-            steps = [np.array([time_text(time) for time in one], object) for one in steps]
+            steps = [np.array([text(time) for time in one], object) for one in steps]
         names = {one.timeline.name for one in series}
         table = {
             Columns().id: [one.name for one, times in zip(series, steps, strict=True) for _ in times],

@@ -14,6 +14,7 @@ from rnnkit.forecast.data.csv_files import GAPS, InputError, numbers, parsed, re
 from rnnkit.forecast.data.dates import looks_dated, read_times
 from rnnkit.forecast.data.frames import Columns, FileTable, SeriesFrame, assemble, is_frame, label, read
 from rnnkit.forecast.data.timeline import Timeline, regular
+from rnnkit.sequences import tables
 from rnnkit.serialization.atomic_files import replacing
 
 ID_NAMES = {"unique_id", "id", "series", "series_id", "item_id", "item"}
@@ -244,9 +245,7 @@ def write_table(path: Any, table: Any) -> None:
     check_suffix(path)
     suffix = Path(path).suffix
     if is_frame(table):
-        from rnnkit.forecast.data.native_tables import opened
-
-        frame = opened(table, "the table")
+        frame = tables.opened(table, "the table")
         table = frame.to_arrow() if suffix in PARQUET else {name: frame[name].to_numpy() for name in frame.columns}
     elif suffix in PARQUET:
         table = require_pyarrow()[0].table({name: _plain(column) for name, column in _checked(table).items()})

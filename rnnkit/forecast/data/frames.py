@@ -11,8 +11,9 @@ import numpy as np
 
 from rnnkit import allocation
 from rnnkit.arguments import whole
-from rnnkit.forecast.data import frequencies
+from rnnkit.forecast.data import frequencies, native_tables
 from rnnkit.forecast.data.timeline import DAY, Frequency, Timelines, UnequalSteps, infer, on_steps, text
+from rnnkit.sequences import tables
 
 _LIBRARIES = {"pandas", "polars", "pyarrow", "modin", "cudf", "narwhals"}
 _CLASSES = {"DataFrame", "LazyFrame", "Series", "Table", "ChunkedArray"}
@@ -52,9 +53,7 @@ class FileTable:
 
     def times_of(self, table, name: str, wall: bool) -> np.ndarray:
         """Return the times of another table."""
-        from rnnkit.forecast.data.native_tables import TimeColumn
-
-        return TimeColumn.of(table, name).values
+        return tables.TimeColumn.of(table, name).values
 
     def table(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Return the columns as a dict."""
@@ -258,10 +257,12 @@ class SeriesFrame:
         )
         dated = lines.first.dtype.kind == "M"
         arrays = {"first": lines.first.astype(np.int64) if dated else lines.first, "days": lines.days}
+        arrays |= {f"column {place}": padded(rows) for place, rows in enumerate(self.covariates.values())}
         about = {
             "names": list(self.names),
             "ids": self.ids,
             "wall": self.wall,
+            "columns": list(self.covariates),
             "texts": self.texts,
             "kind": self.kind.described(),
             "unit": np.datetime_data(lines.first.dtype)[0] if dated else None,
@@ -279,12 +280,13 @@ class SeriesFrame:
         first = arrays["first"] if about["unit"] is None else arrays["first"].astype(f"datetime64[{about['unit']}]")
         lengths = np.array([len(one) for one in series])
         lines = Timelines(names.time, first, arrays["days"], lengths, Frequency(unit, count, day, anchor))
-        if about["kind"] is None:
-            return cls(names, ids, series, {}, lines, FileTable(ids), about["wall"], about["texts"])
-        from rnnkit.forecast.data import native_tables
-
-        kind = native_tables.NativeTable.of_description(about["kind"], ids)
-        return cls(names, ids, series, {}, lines, kind, about["wall"], about["texts"])
+        native = about["kind"] is not None
+        kind = native_tables.NativeTable.of_description(about["kind"], ids) if native else FileTable(ids)
+        columns = {
+            name: [row[:length] for row, length in zip(arrays[f"column {place}"], lengths, strict=True)]
+            for place, name in enumerate(about.get("columns", ()))  # which files of before lack
+        }
+        return cls(names, ids, series, columns, lines, kind, about["wall"], about["texts"])
 
     def _leads(self, table, what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return each row's series, lead and time in another table; -1 for other series, negative for past times."""
@@ -298,19 +300,15 @@ class SeriesFrame:
 
     def _places(self, table) -> np.ndarray:
         """Return the index in `ids` of each row's series; -1 for an unknown series."""
-        from rnnkit.forecast.data import native_tables
-
         if not self._has_ids:
             return np.zeros(len(table), np.int64)
-        codes, _, ids = native_tables.keyed(table, self.names.ids)
+        codes, _, ids = tables.keyed(table, self.names.ids)
         known = {one: place for place, one in enumerate(self.ids)}
         return np.array([known.get(one, -1) for one in ids], np.int64)[codes]
 
     def _numbers(self, table, name: str, codes=None, ids=None) -> np.ndarray:
         """Return a column of another table as numbers; a text that was not there in this one is -1."""
-        from rnnkit.forecast.data import native_tables
-
-        return native_tables.numbers(table, name, codes, ids, self.texts.get(name))
+        return tables.numbers(table, name, codes, ids, self.texts.get(name))
 
     def expanded(self, name: str, values: np.ndarray) -> np.ndarray:
         """Return values of a covariate ``(…, K)``: as they are, or zeros and ones for each text; NaN where missing."""
@@ -321,11 +319,9 @@ class SeriesFrame:
 
     def _arranged(self, data, names, what: str):
         """Return another table with the columns of ids and times, and the columns `names`."""
-        from rnnkit.forecast.data import native_tables
-
         covariates = [name for name in names if name != self.names.target]
-        table = native_tables.arranged(native_tables.opened(data, what), self.names, covariates, self.ids)
-        native_tables.check_columns(table, [*(self.names.ids if self._has_ids else []), self.names.time, *names], what)
+        table = native_tables.arranged(tables.opened(data, what), self.names, covariates, self.ids)
+        tables.check_columns(table, [*(self.names.ids if self._has_ids else []), self.names.time, *names], what)
         return table
 
     def _heads(self, series) -> dict[str, Any]:
@@ -372,33 +368,29 @@ def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence
     of pandas. A column by itself has its times in the index, or is numbered from 0. By default all other columns are
     covariates. A ValueError names what can't be read.
     """
-    from rnnkit.forecast.data import native_tables
-
     if not is_frame(data):
         raise TypeError(f"expected a DataFrame or a Series; got {type(data).__name__}")
     table, freq = native_tables.framed(data, chosen := Columns(*names), freq, covariates or ())
-    native_tables.check_columns(table, [chosen.time, chosen.target], "a table of series", _OTHER_NAMES)
+    tables.check_columns(table, [chosen.time, chosen.target], "a table of series", _OTHER_NAMES)
     if not len(table):
         raise ValueError("expected a table with rows; got an empty one")
     heads: Any = None
     if set(chosen.ids) <= set(table.columns):
-        codes, heads, ids = native_tables.keyed(table, chosen.ids)
-    elif chosen.id == Columns().id or native_tables.is_column(data):
+        codes, heads, ids = tables.keyed(table, chosen.ids)
+    elif chosen.id == Columns().id or tables.is_column(data):
         codes, ids = np.zeros(len(table), np.int64), [None]
     else:
-        native_tables.check_columns(table, [*chosen.ids, chosen.time, chosen.target], "a table of series")
-    time = native_tables.TimeColumn.of(table, chosen.time)
+        tables.check_columns(table, [*chosen.ids, chosen.time, chosen.target], "a table of series")
+    time = tables.TimeColumn.of(table, chosen.time)
 
     def fault(row: int, series: int, said: str) -> Exception:
         return ValueError(said if ids == [None] else f"{label(ids, series)}: {said}")
 
     if covariates is None:
         covariates = [name for name in table.columns if name not in (*chosen.ids, *chosen[1:])]
-    native_tables.check_columns(table, covariates, "a table of series")
-    kinds = {name: native_tables.kinds(table[name]) for name in covariates}
-    found = {
-        name: native_tables.numbers(table, name, codes, ids, kinds.get(name)) for name in (chosen.target, *covariates)
-    }
+    tables.check_columns(table, covariates, "a table of series")
+    kinds = {name: tables.kinds(table[name]) for name in covariates}
+    found = {name: tables.numbers(table, name, codes, ids, kinds.get(name)) for name in (chosen.target, *covariates)}
     frame = assemble(
         chosen,
         ids,
@@ -419,13 +411,11 @@ def read_static(static, frame: SeriesFrame, known: Sequence[str] | None = None) 
 
     A column of text becomes one of zeros and ones for each text, named ``column=text``; of the `known` names of a fit.
     """
-    from rnnkit.forecast.data import native_tables
-
     what = "the static table"
-    table = native_tables.opened(static, what)
+    table = tables.opened(static, what)
     id_columns = frame.names.ids if frame._has_ids else []
-    table = native_tables.indexed(table, id_columns)
-    native_tables.check_columns(table, id_columns, what)
+    table = tables.indexed(table, id_columns)
+    tables.check_columns(table, id_columns, what)
     codes = frame._places(table)
     counts = np.bincount(codes[codes >= 0], minlength=len(frame))
     if (counts != 1).any():
@@ -437,19 +427,14 @@ def read_static(static, frame: SeriesFrame, known: Sequence[str] | None = None) 
     order = np.empty(len(frame), np.int64)
     order[codes[codes >= 0]] = np.flatnonzero(codes >= 0)
     found: dict[str, np.ndarray] = {}
+    table = table[order]
     for name in table.columns:
-        if name in id_columns:
-            continue
-        if native_tables.is_text(table[name]):
-            column = native_tables.texts(table[name])
-            texts = [column[row] for row in order]
-            values = np.array([np.nan if one is None else 0.0 for one in texts])
-            kinds = sorted({one for one in texts if one is not None})
-            found |= {f"{name}={kind}": values + [one == kind for one in texts] for kind in kinds}
-            if not kinds:
-                found[name] = values
-        else:
-            found[name] = native_tables.numbers(table, name)[order]
+        if name not in id_columns:
+            kinds = tables.kinds(table[name])
+            values = tables.numbers(table, name, texts=kinds)
+            columns = values == np.arange(len(kinds))[:, None] if kinds else values[None]
+            named = [f"{name}={kind}" for kind in kinds] if kinds else [name]
+            found |= dict(zip(named, np.where(np.isnan(values), np.nan, columns), strict=True))
     for name, values in found.items():
         if not np.isfinite(values).all():
             raise ValueError(
@@ -458,9 +443,9 @@ def read_static(static, frame: SeriesFrame, known: Sequence[str] | None = None) 
             )
     if known is not None:
         columns = {name.partition("=")[0]: "=" in name for name in known}
-        native_tables.check_columns(table, list(columns), what)
+        tables.check_columns(table, list(columns), what)
         for name, is_text in columns.items():
-            if native_tables.is_text(table[name]) != is_text:
+            if tables.is_text(table[name]) != is_text:
                 raise ValueError(f"expected {'text' if is_text else 'numbers'} in column {name!r} of {what}, as in fit")
         found = {name: found.get(name, np.zeros(len(frame))) for name in known}
     return list(found), np.stack(list(found.values()), axis=1) if found else np.zeros((len(frame), 0))
@@ -571,6 +556,14 @@ def _on_clock(name, times, wall, order, rows, given: Frequency | None) -> tuple[
 
 def _short(frequency) -> bool:
     return frequency.unit == "time" and frequency.count < DAY
+
+
+def padded(series: Sequence[np.ndarray]) -> np.ndarray:
+    """Return series of any lengths as rows of one array, NaN after their ends."""
+    found = np.full((len(series), max(map(len, series)), *series[0].shape[1:]), np.nan)
+    for row, one in zip(found, series, strict=True):
+        row[: len(one)] = one
+    return found
 
 
 def _flat(name, values, shape) -> np.ndarray:

@@ -127,7 +127,9 @@ def padded(y: Any, x: Any = None) -> tuple[np.ndarray, np.ndarray, bool, np.ndar
             refuse(value, what)  # first, as refused objects may lack rows
     single = len(y) > 0 and np.ndim(y[0]) == 0 if isinstance(y, (list, tuple)) else np.ndim(y) != 2
     series = [column(one, "y", 1) for one in ([y] if single else y)]
-    lengths, values = np.array([len(one) for one in series]), _padded(series)
+    if not series:
+        raise ValueError("expected at least one series; got an empty list")
+    lengths, values = np.array([len(one) for one in series]), frames.padded(series)
     if np.isnan(values).all(axis=1).any():
         raise ValueError("expected a step with a value in every series; got one without any")
     if x is None:
@@ -139,7 +141,7 @@ def padded(y: Any, x: Any = None) -> tuple[np.ndarray, np.ndarray, bool, np.ndar
             f"expected x with one row per step of y ({lengths[:3].tolist()}) and the same features for each "
             f"series; got {shapes}"
         )
-    return values, lengths, single, _padded(features)
+    return values, lengths, single, frames.padded(features)
 
 
 def column(series: Any, name: str, rank: int) -> np.ndarray:
@@ -153,16 +155,6 @@ def column(series: Any, name: str, rank: int) -> np.ndarray:
     if np.isinf(array).any():
         raise ValueError(f"expected {name} to be finite, NaN where a value is missing; got an infinite value")
     return array
-
-
-def _padded(series) -> np.ndarray:
-    if not series:
-        raise ValueError("expected at least one series; got an empty list")
-    length = max(len(one) for one in series)
-    padded = np.full((len(series), length, *series[0].shape[1:]), np.nan)
-    for row, one in zip(padded, series, strict=True):
-        row[: len(one)] = one
-    return padded
 
 
 def handler_of(y, module: str):

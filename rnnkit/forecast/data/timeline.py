@@ -39,12 +39,12 @@ class Frequency:
 
     def __str__(self) -> str:
         if self.unit != "time":
-            return _counted(self.count, self.unit)
+            return counted(self.count, self.unit)
         if not isinstance(self.count, np.timedelta64):
             return f"{self.count:.10g}"
         for name, unit in _UNITS.items():
             if self.count % unit == np.timedelta64(0, "s"):
-                return _counted(self.count // unit, name)
+                return counted(self.count // unit, name)
         return str(self.count)
 
     def at(self, first, days, steps) -> np.ndarray:
@@ -318,7 +318,8 @@ def _off(time, frequency) -> str:
     return f"expected times {where}; got {text(time)}"
 
 
-def _counted(count, what) -> str:
+def counted(count: Any, what: str) -> str:
+    """Return a count with its noun."""
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 

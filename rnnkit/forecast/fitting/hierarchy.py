@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from rnnkit.forecast.data.frames import Columns, is_frame
+from rnnkit.sequences import tables
 
 METHODS = ("bottom_up", "ols", "wls", "mint_shrink")
 _BAND = re.compile(r"(.+)-(lo|hi)-(\d+(?:\.\d+)?)$")
@@ -74,32 +75,28 @@ def reconcile(
         errors = None if past is None else dict.fromkeys(columns, np.asarray(past, np.float64))
         found = _reconciled(columns, np.asarray(S, np.float64), method, errors, nonnegative)
         return found if isinstance(forecasts, Mapping) else found[""]
-    from rnnkit.forecast.data import native_tables
-
-    ids, matrix = _summing(native_tables.opened(S, "S"), id)
-    table, numbers = native_tables.opened(forecasts, "the table of forecasts"), native_tables.numbers
+    ids, matrix = _summing(tables.opened(S, "S"), id)
+    table, numbers = tables.opened(forecasts, "the table of forecasts"), tables.numbers
     places, shape = _places(table, ids, id, [time], "the table of forecasts")
     if not (np.bincount(places, minlength=shape[0] * shape[1]) == 1).all():
         raise ValueError("expected one forecast of each series at each time; got none or several of some")
     names = [name for name in table.columns if name not in (id, time, target, "cutoff")]
     columns, errors = {name: _laid_out(numbers(table, name), places, shape) for name in names}, None
     if past is not None:
-        known, what = native_tables.opened(past, "the table of past forecasts"), "the table of past forecasts"
-        native_tables.check_columns(known, [target, *_models(names)], what)
+        known, what = tables.opened(past, "the table of past forecasts"), "the table of past forecasts"
+        tables.check_columns(known, [target, *_models(names)], what)
         rows, size = _places(known, ids, id, [time, *({"cutoff"} & set(known.columns))], what)
         came = numbers(known, target)
         errors = {one: _laid_out(came - numbers(known, one), rows, size) for one in _models(names)}
     found = _reconciled(columns, matrix, method, errors, nonnegative)
     new = {name: values.ravel()[places] for name, values in found.items()}
-    return native_tables.made({one: new.get(one, table[one]) for one in table.columns}, table.implementation)
+    return tables.made({one: new.get(one, table[one]) for one in table.columns}, table.implementation)
 
 
 def _summing(table, id: str) -> tuple[list, np.ndarray]:
     """Return the ids of all series, and the summing matrix ``(N, M)``."""
-    from rnnkit.forecast.data import native_tables
-
     if id in table.columns:
-        rest = [native_tables.numbers(table, name) for name in table.columns if name != id]
+        rest = [tables.numbers(table, name) for name in table.columns if name != id]
         return table[id].to_list(), np.stack(rest, axis=1)
     levels = np.array([table[name].to_list() for name in table.columns], object)  # (levels, M)
     ids = list(dict.fromkeys(levels.ravel()))
@@ -108,15 +105,13 @@ def _summing(table, id: str) -> tuple[list, np.ndarray]:
 
 def _places(table, ids, id: str, times, what: str) -> tuple[np.ndarray, tuple[int, int]]:
     """Return the place of each row in an array ``(N, T)`` of all series and all times, and its shape."""
-    from rnnkit.forecast.data import native_tables
-
-    native_tables.check_columns(table, [id, *times], what)
-    rows, heads = native_tables.codes(table, id)
+    tables.check_columns(table, [id, *times], what)
+    rows, heads = tables.codes(table, id)
     known = {one: place for place, one in enumerate(ids)}
     if len(known) < len(ids) or (apart := known.keys() ^ set(heads.to_list())):
         some = "one twice" if len(known) < len(ids) else repr(min(apart, key=str))
         raise ValueError(f"expected each series once in S, and the same ones in {what}; got {some}")
-    steps = [np.unique(native_tables.TimeColumn.of(table, name).values, return_inverse=True)[1] for name in times]
+    steps = [np.unique(tables.TimeColumn.of(table, name).values, return_inverse=True)[1] for name in times]
     each, inverse = np.unique(np.stack(steps), axis=1, return_inverse=True)
     count = each.shape[1]
     return np.array([known[one] for one in heads.to_list()])[rows] * count + inverse.ravel(), (len(ids), count)

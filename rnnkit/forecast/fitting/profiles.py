@@ -184,8 +184,3 @@ def predicted(values, period: int) -> np.ndarray:
     errors = np.full(len(values), np.inf)
     errors[rows] = _predicted(_deviations(_from_the_end(values[rows], lengths[rows]), lengths[rows], period))
     return errors
-
-
-def predict_seasons(values, period: int) -> np.ndarray:
-    """Return whether the profile of the cycles before predicts the next ones ``(N,)``; see `predicted`."""
-    return predicted(values, period) < LEAST_GAIN

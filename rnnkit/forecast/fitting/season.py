@@ -49,7 +49,7 @@ def find_season(values: Any) -> int | None:
     values = values[None]
     if (~np.isnan(values)).sum() < 8:
         return None
-    z = Scale(values).standardise(values, np.arange(values.shape[1])[None])[0]
+    z = Scale.of(values).standardise(values, np.arange(values.shape[1])[None])[0]
     if np.nanmax(np.abs(z)) < 1:  # a straight line: the residuals are rounding errors
         return None
     echo = autocorrelation(z)[: len(z) // 3 + 1]

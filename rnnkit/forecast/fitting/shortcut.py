@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -14,6 +16,7 @@ STRENGTHS = tuple(10.0**power for power in (3, 2.5, 2, 1.5, 1, 0.5, 0, -1, -2, -
 ROWS = 8192  # steps per block of features
 
 
+@dataclass
 class Shortcut:
     """A linear model of a series' changes by lead, from its last values, seasonal phase and covariates.
 
@@ -26,12 +29,13 @@ class Shortcut:
     season, `period` its length in steps; the fit may leave the season terms out.
     """
 
-    strength: float  # of the ridge, the best of several on the later quarters
-    seasonal: bool  # whether season terms are included, chosen likewise
-    weights: np.ndarray  # (features, horizon)
-
-    def __init__(self, horizon: int, lags: int, harmonics: int = 0, period: float = 0.0):
-        self.horizon, self.lags, self.harmonics, self.period = horizon, lags, harmonics, period
+    horizon: int
+    lags: int
+    harmonics: int = 0
+    period: float = 0.0
+    strength: float = 0.0  # of the ridge, the best of several on the later quarters
+    seasonal: bool = False  # whether season terms are included, chosen likewise
+    weights: Any = None  # (features, horizon)
 
     def fit(self, z, times, covariates=None, *, choose: bool = True, strict: bool = True) -> Shortcut:
         """Fit to series z ``(B, T)``, NaN in gaps, at times ``(B, T)``; covariates ``(B, T, F)`` are known where z is.

@@ -20,11 +20,6 @@ def means_over(values: np.ndarray, lengths: np.ndarray, size: int) -> tuple[np.n
     return means.reshape(len(values), -1), count
 
 
-def divisors(season: int) -> list[int]:
-    """Return the numbers of steps above 1 that divide a season."""
-    return [size for size in range(2, season + 1) if season % size == 0]
-
-
 def agreed(means: Mapping[int, np.ndarray], season: int) -> np.ndarray:
     """Return forecasts of whole seasons ``(N, H)`` that agree with those of means over more steps, by their numbers.
 

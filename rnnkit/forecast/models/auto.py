@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from copy import copy
 from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,6 +54,7 @@ _FAR, _NEAR = 4.0, 2.0  # deviations of a last value from its forecast, if drawn
 _WORST = 5.0  # most error, relative to the median of the models
 _PANEL = 100  # least series for training a network
 _USUAL, _NETWORK_POWER = 0.4, 6.0  # the network's share at equal errors, and the power of their inverse ratio
+_TRENDS = 0.5  # most share of the network without a season, as all trends may break after the ends
 _WIDER = 1.03  # later errors over those at a series' only end, which its weights were chosen by
 _GRID = np.linspace(0.0, 1.0, 41)  # candidate shares
 _POINTS = (None, "mean", "median")
@@ -78,10 +80,10 @@ class Auto(Together):
     the more of the latter the more there are; each lead has a share of its own, likewise, of the values at it and its
     neighbours, half of it at 30. Its forecasts stay within three standard deviations of the others'
     median, as an autoregression of a growing series may explode. The network has one share for all series: 0.4 where
-    its errors are those of the others, with odds inverse to the sixth power of their ratio, and with covariates the
-    share of the least absolute error. The errors also give the bands: split conformal prediction by lead (Romano,
-    Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in units of the models' spreads,
-    and without half of their median at each lead.
+    its errors are those of the others, with odds inverse to the sixth power of their ratio, at most 0.5 without a
+    season, and with covariates the share of the least absolute error. The errors also give the bands: split conformal
+    prediction by lead (Romano, Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in
+    units of the models' spreads, and without half of their median at each lead.
 
     Intermittent series, with 1.32 steps or more from demand to demand (Syntetos, Boylan and Croston 2005), are forecast
     apart, unless a season explains most of their variance or there are covariates: by means of `TSB` with two smoothing
@@ -237,25 +239,24 @@ class Auto(Together):
         return network._network({"season": np.array(season), "leads": np.array(leads)})
 
     def _stages(self, history: History) -> int:
-        size = _size(history)
-        epochs = self._network(1, 1).epochs_for(size.series) if size.networked else 0
+        count = len(history.lengths)
+        epochs = self._network(1, 1).epochs_for(count) if _networked(*_size(history)) else 0
         return 2 + 2 * epochs  # one stage for the other models
 
     def _learned(self, series: Blocks, progress: Progress = None):
         seasons = self._seasons_of(series)
         leads = leads_of(seasons[0])
         series, demands = demand.split(series, seasons[0])
-        sizes = series.map(_size)
-        count = sum(size.series for size in sizes)
+        counts, steps, beside = zip(*series.map(_size), strict=True)
+        count = sum(counts)
         panel = {"season": np.array(seasons), "leads": np.array(leads), "network share": np.zeros(1)} | demands
         if not count:
             none = {"weights": np.zeros((0, len(_FITTED) - 1)), "shares": np.zeros((0, leads))}
             none["held out"] = np.zeros((0, len(self._tried)))
-            return [none for _ in sizes], panel
-        networked = sizes[0]._replace(series=count).networked
-        whole = (leads, networked, count, sum(size.steps for size in sizes))
-        held_out = series.made(_held_out, self.copy(), seasons, *whole)
-        usual = _usual_errors(held_out.map(_panel_errors))
+            return [none for _ in counts], panel
+        networked = _networked(count, 0, beside[0])
+        held_out = series.made(_held_out, self.copy(), seasons, leads, networked, count, sum(steps))
+        usual = _usual_errors(held_out.map(_relative))
         errors, spreads, found = zip(*held_out.map(_combined, usual), strict=True)
         if progress is not None:
             progress("models without the ends of the series")
@@ -263,9 +264,11 @@ class Auto(Together):
         other = np.full(off.shape, np.nan)
         if networked and len(off):
             network = self._network(seasons[0], leads)
-            seen = ahead_of_ends(network, held_out.made(_ends), progress)
+            seen = ahead_of_ends(network, held_out.made(attrgetter("ends")), progress)
             other = np.concatenate([ahead.forecast - came for ahead, came in seen])
-            share = _share(off, other) if sizes[0].covariates else _usual_share(off, other)
+            share = _share(off, other) if beside[0] else _usual_share(off, other)
+            if seasons[0] == 1 and not beside[0]:
+                share = min(share, _TRENDS)
             panel["network share"] = np.array([share])
             off = (1 - share) * off + share * other
             spread = (1 - share) * spread + share * np.concatenate([absolute(ahead) for ahead, _ in seen])
@@ -277,9 +280,9 @@ class Auto(Together):
         calibration = Calibration.of(half_centred(-off * (_WIDER if networked else 1.0) / _positive(spread)))
         ends = np.cumsum([len(one) for one in errors])[:-1]
         both = zip(np.split(other, ends), np.split(off, ends), strict=True)
-        for rows, part, size, last in zip(found, held_out.map(_scores), sizes, both, strict=True):
+        for rows, part, size, last in zip(found, held_out.map(_scores), counts, both, strict=True):
             places, score = part
-            rows["held out"] = np.stack([*score, *(_mean_size(one, places, size.series) for one in last)], axis=1)
+            rows["held out"] = np.stack([*score, *(_mean_size(one, places, size) for one in last)], axis=1)
         return found, panel | {"errors": calibration.errors, "counts": calibration.counts}
 
     def _completed(self, history: History, found, panel):
@@ -318,24 +321,10 @@ class Auto(Together):
         return rows | {f"{name}/{part}": array for name, parts in found.items() for part, array in parts.items()}
 
     def _ahead_of(self, history: History, h: int) -> Ahead:
-        def ahead(alone, known):
-            if alone._regular.all():
-                forecast = lambda rest: forecast_in_blocks(alone._ahead, rest, alone._model, h)
-                steps = known.lengths[:, None] + np.arange(h)
-                return alone._with_network(with_effects(known, alone._model, forecast, steps), known, h)
-            means = demand.means(known, self._periods[0], alone._model["demand"], below("demand/", self._panel), h)
-            return Ahead(means, np.zeros(means.shape), np.zeros(len(means), bool))
-
-        return self._joined(history, ahead, h)
+        return self._joined(history, h, "_ahead")
 
     def _inside(self, history: History) -> Ahead:
-        def inside(alone, known):
-            if not alone._regular.all():
-                return Forecaster._inside(alone, known)
-            forecast = lambda rest: forecast_in_blocks(alone._within, rest, alone._model, known.values.shape[1])
-            return alone._with_network(with_effects(known, alone._model, forecast), known)
-
-        return self._joined(history, inside, history.values.shape[1])
+        return self._joined(history, history.values.shape[1], "_within")
 
     @property
     def _regular(self) -> np.ndarray:
@@ -352,14 +341,26 @@ class Auto(Together):
                 alone._model = {name: array[mask] for name, array in self._model.items()}
                 yield mask, alone, demand.some(history, mask)
 
-    def _joined(self, history: History, function, steps: int) -> Ahead:
-        """Return forecasts ``(N, steps)`` by ``function(forecaster, history)`` of either kind."""
+    def _joined(self, history: History, steps: int, of: str) -> Ahead:
+        """Return forecasts ``(N, steps)`` by the models' method `of`, of either kind of series."""
         forecast, spread = np.full((2, len(history.lengths), steps), np.nan)
         for mask, alone, part in self._kinds(history):
-            ahead = function(alone, part)
+            ahead = alone._of_kind(part, None if of == "_within" else steps, of)
             width = ahead.forecast.shape[1]
             forecast[mask, :width], spread[mask, :width] = ahead.forecast, ahead.spread
         return Ahead(forecast, spread, np.zeros(len(forecast), bool))
+
+    def _of_kind(self, history: History, h: int | None, of: str) -> Ahead:
+        """Return forecasts of series of one kind, of all steps without `h`."""
+        if self._regular.all():
+            steps = None if h is None else history.lengths[:, None] + np.arange(h)
+            mean, width = partial(self._mean, of), h or history.values.shape[1]
+            forecast = lambda rest: forecast_in_blocks(mean, rest, self._model, width)
+            return self._with_network(with_effects(history, self._model, forecast, steps), history, h)
+        if h is None:
+            return Forecaster._inside(self, history)
+        means = demand.means(history, self._periods[0], self._model["demand"], below("demand/", self._panel), h)
+        return Ahead(means, np.zeros(means.shape), np.zeros(len(means), bool))
 
     def _bands(self, history: History, ahead: Ahead, probabilities):
         found, others = np.zeros((len(probabilities), *ahead.forecast.shape)), ~self._regular
@@ -434,16 +435,10 @@ class Auto(Together):
         """The network's share for each series ``(N,)``; 0 for series that hold their last value."""
         return np.where(self._model["short"], 0.0, self._panel["network share"])
 
-    def _ahead(self, values, lengths, fitted, h) -> Ahead:
-        return self._mean(values, lengths, fitted, h, "_ahead")
-
-    def _within(self, values, lengths, fitted, h) -> Ahead:
-        return self._mean(values, lengths, fitted, values.shape[1], "_within")
-
-    def _mean(self, values, lengths, fitted, h, of: str) -> Ahead:
+    def _mean(self, of: str, values, lengths, fitted, h) -> Ahead:
         """Return the weighted mean of the models' forecasts by their method `of`."""
-        shares, inside = fitted["shares"], of == "_within"  # by one step
-        leads = np.zeros(h, int) if inside else np.minimum(np.arange(h), shares.shape[1] - 1)
+        shares = fitted["shares"]
+        leads = np.zeros(values.shape[1], int) if of == "_within" else np.minimum(np.arange(h), shares.shape[1] - 1)
         weights = _of_all(fitted["weights"], shares[:, leads])
         found = self._by_all(self._periods, History(values, lengths), fitted, h, of)
         weights = np.where(np.isnan(found[0]), 0.0, weights)  # within, a model may have no forecast of the first steps
@@ -494,19 +489,14 @@ def _spread_out(array, mask) -> np.ndarray:
     return found
 
 
-class _Size(NamedTuple):
-    series: int
-    steps: int
-    covariates: bool
-
-    @property
-    def networked(self) -> bool:
-        """Whether there are enough series, or covariates, to train a network."""
-        return self.covariates or self.series >= _PANEL
+def _size(history: History) -> tuple[int, int, bool]:
+    """Return the numbers of series and of steps, and whether there are covariates."""
+    return len(history.lengths), int(history.lengths.sum()), history.covariates is not None
 
 
-def _size(history: History) -> _Size:
-    return _Size(len(history.lengths), int(history.lengths.sum()), history.covariates is not None)
+def _networked(series: int, steps: int, covariates: bool) -> bool:
+    """Return whether there are enough series, or covariates, to train a network."""
+    return covariates or series >= _PANEL
 
 
 class _HeldOut(NamedTuple):
@@ -539,10 +529,6 @@ def _held_out(history: History, model: Auto, periods, leads: int, once: bool, co
     return _HeldOut(ends, said - ends.came, spread, regressed, has, _is_short(history.values))
 
 
-def _ends(held_out: _HeldOut) -> Ends:
-    return held_out.ends
-
-
 def _relative(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
     """Return the models' errors relative to their median at the ends of each series, and their counts ``(N, M)``."""
     known = ~np.isnan(held_out.errors)
@@ -573,15 +559,10 @@ def _mean_size(errors, series, count: int) -> np.ndarray:
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def _panel_errors(held_out: _HeldOut) -> np.ndarray:
-    """Return the relative errors of each model over the series ``(N, M)``; NaN for one that was fitted to none."""
-    found, values = _relative(held_out)
-    return np.where(values > 0, found, np.nan)
-
-
 def _usual_errors(blocks) -> np.ndarray:
-    """Return the mean of `_panel_errors` over all blocks ``(M,)``, drawn towards equal errors."""
-    every = np.sort(np.concatenate(blocks), axis=0)  # so that the series' order and blocks change no bit
+    """Return the means of `_relative` over all blocks by model ``(M,)``, drawn towards equal errors."""
+    found = [np.where(values > 0, errors, np.nan) for errors, values in blocks]
+    every = np.sort(np.concatenate(found), axis=0)  # so that the series' order and blocks change no bit
     return (np.nansum(every, axis=0) + _EQUAL) / ((~np.isnan(every)).sum(axis=0) + _EQUAL)
 
 

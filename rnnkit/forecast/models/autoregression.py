@@ -104,7 +104,7 @@ class Autoregression(SeasonalForecaster):
 
 def _recent(values, season: int, h: int, within: bool, apart: bool = False) -> np.ndarray:
     """Return forecast and spread by the last values, and by season terms unless the season is `apart`; see `_one`."""
-    scale, length = Scale(values[None]), len(values)
+    scale, length = Scale.of(values[None]), len(values)
     times = np.arange(length)[None]
     z = scale.standardise(values[None], times)
     learned = min(h, length // 4)
@@ -125,7 +125,7 @@ def _aligned(values, season: int, first: int, h: int, within: bool) -> np.ndarra
     """
     before = max(len(values) - _RECENT, 0)
     values = values[before:]
-    scale, length = Scale(values[None]), len(values)
+    scale, length = Scale.of(values[None]), len(values)
     z = hold(scale.standardise(values[None], np.arange(length)[None]))[0]
     learned = min(h, season, length // 4)
     lags = _lags(first, length)

@@ -25,7 +25,7 @@ _LEVELS = np.linspace(0, 1, 1001)
 
 def split(series: Blocks, season: int) -> tuple[Blocks, dict[str, np.ndarray]]:
     """Return blocks of the series that aren't intermittent, and what the others' held-out ends teach."""
-    if not any(series.map(_number, season)):
+    if not any(map(np.any, series.map(intermittent, season))):
         return series, {}
     ends = series.made(_Ended.of, season)
     squares, gains, known = (np.concatenate(found).sum(axis=0) for found in zip(*ends.map(_sums), strict=True))
@@ -89,10 +89,6 @@ class _Ended(NamedTuple):
         rows = np.flatnonzero(intermittent(history, season))
         ends = Ends.of(history.until(rows, history.lengths[rows]), _LEADS, True, 1, 1)
         return cls(ends._replace(series=rows[ends.series]), *_estimates(ends.history, season, _LEADS))
-
-
-def _number(history: History, season: int) -> int:
-    return int(intermittent(history, season).sum())
 
 
 def _regular(history: History, season: int) -> History:

@@ -89,7 +89,7 @@ class DirectForecaster(Forecaster):
         other._history = history = self._read(y, x, **names)
         check_features(history.beside.shape[2], self._features)
         if rescale:
-            other._model = Scale(history.values).arrays()
+            other._model = Scale.of(history.values).arrays()
         elif len(history.lengths) != len(fitted.lengths):
             raise ValueError(
                 f"expected as many series as were fitted, {len(fitted.lengths)}; got {len(history.lengths)}: series "

@@ -200,7 +200,7 @@ class ESN(DirectForecaster):
 
     def _fit(self, history, progress=None):
         task = self._task(history.values.shape[1], history.beside.shape[2] > 0 or self.washout is not None)
-        units, scale, layer = measured(history), Scale(history.values), self._layer_reading(history.beside.shape[2])
+        units, scale, layer = measured(history), Scale.of(history.values), self._layer_reading(history.beside.shape[2])
         inputs, known = _inputs(history, scale, units), history.known
         z = inputs[:, :, 0]
         reader = self._reader(layer, refined_period(z, self.season) if self.season else 0.0)

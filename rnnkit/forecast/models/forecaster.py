@@ -7,7 +7,6 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
 from functools import cache, partial
 from typing import Any, NamedTuple, Self
 
@@ -25,7 +24,7 @@ from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.history import History, UnfitSeries, column, handler_of
 from rnnkit.forecast.fitting import regression
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
-from rnnkit.forecast.fitting.temporal import agreed, divisors, means_over
+from rnnkit.forecast.fitting.temporal import agreed, means_over
 from rnnkit.forecast.models import inspection
 from rnnkit.forecast.models.inspection import between, counted_series, spanned
 from rnnkit.forecast.plots import Drawn, residual_pictures, small_multiples, stacked_pictures
@@ -855,7 +854,7 @@ class Forecaster(Shown):
             arrays |= {f"frame/{name}": array for name, array in of_frame.items()}
         if (covariates := history.covariates) is not None:
             about["static"] = list(covariates.names)
-            arrays |= {f"covariates/{name}": getattr(covariates, name) for name in ("past", "future", "static")}
+            arrays |= {"static": covariates.static} if history.frame is not None else {"past": covariates.past}
         return arrays, about
 
     @classmethod
@@ -864,23 +863,14 @@ class Forecaster(Shown):
         values, lengths = arrays["values"], arrays["lengths"]
         forecaster = cls(**about["settings"])
         history = History(values, lengths, about["single"])
-        covariates = None
-        if "static" in about:
-            covariates = Covariates(**below("covariates/", arrays), names=tuple(about["static"]))
         if "frame" in about:
             frame = SeriesFrame.of_saved(below("frame/", arrays), about["frame"], _rows(values, lengths))
-            if covariates is not None:
-                columns = iter([*np.moveaxis(covariates.past, 2, 0), *np.moveaxis(covariates.future, 2, 0)])
-                named = {}
-                for name in forecaster._covariate_columns:
-                    first, *others = [next(columns) for _ in frame.texts.get(name, [name])]
-                    if name in frame.texts:
-                        one_of = np.stack([1 - sum(others, first), first, *others])
-                        first = np.where(np.isnan(first), np.nan, np.argmax(one_of, axis=0) - 1.0)
-                    named[name] = _rows(first, lengths)
-                frame = replace(frame, covariates=named)
             history = History.of_frame(frame)
-        forecaster._history = history._replace(covariates=covariates)
+        if "past" in arrays:
+            history = history._replace(covariates=Covariates.none(len(lengths))._replace(past=arrays["past"]))
+        elif "static" in about:
+            history = forecaster._with_covariates(history, arrays["static"], tuple(about["static"]))
+        forecaster._history = history
         forecaster._model, forecaster._panel = below("fitted/", arrays), below("panel/", arrays)
         return forecaster
 
@@ -1055,7 +1045,7 @@ class SmoothingForecaster(SeasonalForecaster):
         whole = -(-h // season) * season
         ahead = super()._apart(of, values, lengths, fitted, whole)
         found = {1: ahead.forecast}
-        for size in divisors(season):
+        for size in [one for one in range(2, season + 1) if season % one == 0]:
             (means, count), model = means_over(values, lengths, size), self._with(season // size)
             said = model._ahead(means, count, model._fitted(means, count), whole // size).forecast
             own = ahead.forecast.reshape(len(values), -1, size).mean(axis=2)
@@ -1110,7 +1100,7 @@ def _more(history: History, y) -> list[np.ndarray]:
     """Return new values to append to series that are arrays."""
     if frames.is_frame(y):
         raise ValueError("expected arrays, as in fit; got a table")
-    more = [_one(part) for part in _listed(history, y)]
+    more = [column(np.atleast_1d(with_gaps(part, "y")), "y", 1) for part in _listed(history, y)]
     if len(more) != len(history.lengths):
         raise ValueError(f"expected values for {len(history.lengths)} series, as in fit; got {len(more)}")
     return more
@@ -1118,10 +1108,3 @@ def _more(history: History, y) -> list[np.ndarray]:
 
 def _listed(history: History, given) -> list:
     return [given] if history.single else list(given)
-
-
-def _one(values) -> np.ndarray:
-    array = np.atleast_1d(with_gaps(values, "y"))
-    if array.ndim != 1:
-        raise ValueError(f"expected the values of each series of shape (time,); got {array.shape}")
-    return array

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,11 @@ from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.held_out import Calibration, Ends, leads_of
 from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted, checked_columns, checked_levels
 from rnnkit.forecast.models.normalization import completed
-from rnnkit.forecast.models.smoothed_network import LAYERS, SmoothedNetwork
+from rnnkit.forecast.models.smoothed_network import FEWEST, LAYERS, SmoothedNetwork
 from rnnkit.forecast.models.together import Progress, Together
 
 _NETWORK = ("layer", "units", "window", "networks", "epochs", "batch_size", "learning_rate", "seed")
 _FURTHEST = 20.0  # the largest logarithm of a bound over its forecast
-_NOT_READ: dict[str, Any] = {"static": None, "progress": None, "verbose": "auto"}  # arguments of `fit`
 _NAMES = {"lstm": "GlobalLSTM", "gru": "GlobalGRU", "rnn": "GlobalRNN"}
 
 
@@ -120,14 +120,13 @@ class GlobalRNN(Together):
         """The name of the model's columns in a table: GlobalLSTM, GlobalGRU or GlobalRNN, by its layer."""
         return _NAMES[self.layer]
 
-    def _of(self, y, **names):
+    def _of(self, y, static=None, progress=None, verbose="auto", **names):
         covariates, other = self._fitted_history().covariates, self.copy()
-        static, progress, verbose = (names.pop(one, usual) for one, usual in _NOT_READ.items())
         history = History.of(y, **names, covariates=self._covariate_columns)
         history = self._beside(history, static, covariates.names if covariates is not None else ())
         other._panel, other._history = self._panel, history
         network = self._network()
-        with progress_bar(network.epochs_to_adapt, self.name, 0 if progress else verbose) as bar:
+        with progress_bar(network.networks * FEWEST, self.name, 0 if progress else verbose) as bar:
             other._model = network.adapted(history, self._panel, progress or bar.step)
         return other
 
@@ -136,7 +135,7 @@ class GlobalRNN(Together):
         sizes = {"season": np.array(season), "leads": np.array(self.leads or leads_of(season))}
         network = self._network(sizes)
         ends, off = series.made(Ends.of, network.leads, True), np.zeros((0, network.leads))
-        if sum(ends.map(count_of)):
+        if any(map(len, ends.map(attrgetter("series")))):
             seen = ahead_of_ends(network, ends, progress)
             off = np.concatenate([errors_in_spreads(ahead, came) for ahead, came in seen])
         calibration = Calibration.of(off)
@@ -170,20 +169,11 @@ class GlobalRNN(Together):
         return ahead.forecast + np.where(logarithms, ahead.forecast * factor, off)
 
 
-def count_of(ends: Ends) -> int:
-    """Return the number of ends."""
-    return len(ends.series)
-
-
 def ahead_of_ends(network: SmoothedNetwork, ends: Blocks, progress: Progress = None) -> list[tuple[Ahead, np.ndarray]]:
     """Train a network without the ends; return its forecasts of them and the actual values, by block."""
     tell = None if progress is None else lambda text: progress(f"calibration, {text}")
-    found, panel = network.learned(ends.made(_before), tell)
+    found, panel = network.learned(ends.made(attrgetter("history")), tell)
     return ends.some(_ahead_of_ends, (network, panel), list(enumerate(found)))
-
-
-def _before(ends: Ends) -> History:
-    return ends.history
 
 
 def _ahead_of_ends(ends: Ends, shared, found) -> tuple[Ahead, np.ndarray]:

@@ -13,6 +13,7 @@ from rnnkit import allocation
 from rnnkit.arguments import whole
 from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.history import History
+from rnnkit.forecast.data.timeline import text
 from rnnkit.forecast.fitting.profiles import periods_of
 from rnnkit.forecast.scoring.residual_tests import ljung_box
 
@@ -120,10 +121,4 @@ def between(lengths) -> str:
 def spanned(timelines) -> str:
     """Return the first and the last time of all series and the step, as text."""
     last = max(timelines.at(place, np.array([length - 1]))[0] for place, length in enumerate(timelines.lengths))
-    return f"{_time(timelines.first.min())} to {_time(last)}, each {timelines.frequency}"
-
-
-def _time(time) -> str:
-    """Format a time without trailing zero parts."""
-    text = str(time)
-    return text.split("T")[0] if "T" in text and not set(text.split("T")[1]) - set("0:.") else text
+    return f"{text(timelines.first.min())} to {text(last)}, each {timelines.frequency}"

@@ -71,8 +71,7 @@ class Croston(Forecaster):
         demands = Demands(history.values, ahead.forecast)
         return np.stack([demands.quantiles(one) for one in probabilities])
 
-    def _inside_columns(self, history, ahead, levels):
-        return self._columns_inside(history, ahead, levels)
+    _inside_columns = Forecaster._columns_inside
 
     def _edges(self, history, ahead, levels):
         demands = Demands(history.values, ahead.forecast)

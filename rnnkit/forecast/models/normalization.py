@@ -31,7 +31,8 @@ class Normalized(NamedTuple):
 def completed(history: History, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the fitted arrays of series: their `units`, and the results of training."""
     order = _order(history)
-    return _back(units(_known_so_far(history, order).values) | found, order)
+    ordered, places = units(_known_so_far(history, order).values) | found, np.argsort(order)
+    return {name: array[places] for name, array in ordered.items()}
 
 
 def normalized(history: History, centre, width) -> Normalized:
@@ -61,12 +62,6 @@ def _known_so_far(history: History, order) -> History:
     """Return series in this order, without covariates after their ends."""
     history = history.until(order, history.lengths[order])
     return history._replace(covariates=history.known_besides.so_far(history.lengths))
-
-
-def _back(rows: dict[str, np.ndarray], order) -> dict[str, np.ndarray]:
-    """Return arrays of ordered series in the original order."""
-    places = np.argsort(order)
-    return {name: array[places] for name, array in rows.items()}
 
 
 def part(series: Normalized, rows, steps: int) -> Normalized:

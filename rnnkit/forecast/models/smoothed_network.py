@@ -45,7 +45,7 @@ _FASTER = 20.0  # their learning rate, relative to the network's
 _OWN = 0.05  # the learning rate of series' own parameters
 _JITTER = 6.0  # random steps added to lengths before sorting, for varied batches of similar lengths
 _UPDATES = 220  # by default
-_FEWEST, _MOST = 12, 60  # epochs; more would overfit small panels
+FEWEST, _MOST = 12, 60  # epochs, also for the parameters of new series; more would overfit small panels
 _READ_AT_ONCE = 2**16  # steps of all series per forecast
 _ROWS = 32  # series of a block in a batch of several blocks
 _WARM = 12  # most first steps of a series without a loss
@@ -128,14 +128,9 @@ class SmoothedNetwork:
         """Return the number of epochs that `learned` reports, over all networks, for a number of series in memory."""
         return self.networks * self.epochs_of(-(-series // self.batch_size))
 
-    @property
-    def epochs_to_adapt(self) -> int:
-        """Return the number of epochs that `adapted` reports."""
-        return self.networks * _FEWEST
-
     def epochs_of(self, batches: int) -> int:
         """Return the number of epochs, from the number of batches of an epoch."""
-        return self.epochs or min(max(_FEWEST, -(-_UPDATES // batches)), _MOST)
+        return self.epochs or min(max(FEWEST, -(-_UPDATES // batches)), _MOST)
 
     def _quantiles(self, series: Normalized, panel, h: int | None) -> np.ndarray:
         """Return quantiles of z ``(N, H, Q)`` after each series' end, or of each of its steps without `h`."""
@@ -299,7 +294,7 @@ class _Training:
         self.batches = -(-sum(-(-len(one) // self._each) for one in self.lengths) // self._parts)
 
     def run(self) -> None:
-        epochs = _FEWEST if self.fixed else self.settings.epochs_of(self.batches)
+        epochs = FEWEST if self.fixed else self.settings.epochs_of(self.batches)
         decay = CosineDecay(1.0, epochs * self.batches)
         optimizer = Adam(CosineDecay(self.settings.learning_rate, epochs * self.batches), global_clipnorm=1.0)
         update = 0
@@ -354,15 +349,8 @@ def times(gradients: dict[str, np.ndarray], share: float) -> dict[str, np.ndarra
 
 
 def summed(gradients: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return the sum of gradients, added pairwise."""
-    level = list(gradients)
-    while len(level) > 1:
-        level = [_sum(*level[i : i + 2]) for i in range(0, len(level), 2)]
-    return level[0]
-
-
-def _sum(first: dict[str, np.ndarray], second: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
-    return first if second is None else {name: array + second[name] for name, array in first.items()}
+    """Return the sum of gradients."""
+    return {name: np.sum([one[name] for one in gradients], axis=0) for name in gradients[0]}
 
 
 class _Own(threading.local):

@@ -10,7 +10,7 @@ import numpy as np
 from rnnkit.arguments import whole
 from rnnkit.cells.smoothing import dynamic_theta
 from rnnkit.forecast.fitting.decomposition import is_seasonal, known_means, known_sums, seasonal_factors
-from rnnkit.forecast.fitting.profiles import predict_seasons
+from rnnkit.forecast.fitting.profiles import LEAST_GAIN, predicted
 from rnnkit.forecast.fitting.side_by_side import SideBySide
 from rnnkit.forecast.models.forecaster import Ahead, SmoothingForecaster, known_once
 from rnnkit.optimizers.rowwise import minimize_rows
@@ -95,7 +95,7 @@ class Theta(SmoothingForecaster):
         ratios = np.nanmin(values, axis=1) > 0
         seasonal = np.zeros(count, bool)
         if period > 1:
-            seasonal = is_seasonal(values, period) | predict_seasons(values, period)
+            seasonal = is_seasonal(values, period) | (predicted(values, period) < LEAST_GAIN)
         season = np.where(ratios[:, None], 1.0, np.zeros((count, period)))
         for kind in (True, False):
             rows = np.flatnonzero(seasonal & (ratios == kind))

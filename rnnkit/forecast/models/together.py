@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Self
 
 import numpy as np
@@ -45,11 +46,7 @@ class Together(Forecaster):
 
     def _seasons_of(self, series: Blocks) -> tuple[int, ...]:
         """Return the seasons given, or those of the times, or of most series; (1,) without any."""
-        return periods_of(self.season or series.map(_seasons)[0] or elected(series.map(_votes)))
-
-
-def _seasons(history: History) -> tuple[int, ...]:
-    return history.seasons
+        return periods_of(self.season or series.map(attrgetter("seasons"))[0] or elected(series.map(_votes)))
 
 
 def _votes(history: History) -> tuple[np.ndarray, list]:

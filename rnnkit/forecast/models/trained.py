@@ -34,6 +34,7 @@ LATER = 3  # epochs at the origins of a back-test after the first
 UNKNOWN = -1e6  # marks steps without a value
 WARM = 12  # first steps of a window without a loss, while the state settles
 BATCHES = 64  # at most in an epoch, which bounds the time for long series
+_OF_SHORTCUT = ("lags", "harmonics", "period", "strength", "seasonal")
 
 Progress = Callable[[str], None] | None
 
@@ -167,13 +168,8 @@ class TrainedForecaster(DirectForecaster):
     @property
     def shortcut(self) -> Shortcut:
         """The linear part."""
-        panel = self._panel
-        weights = panel["weights"]
-        lags, harmonics = int(panel["lags"]), int(panel["harmonics"])
-        shortcut = Shortcut(weights.shape[1], lags, harmonics, float(panel["period"]))
-        shortcut.strength, shortcut.seasonal = float(panel["strength"]), bool(panel["seasonal"])
-        shortcut.weights = weights
-        return shortcut
+        found = {name: self._panel[name].item() for name in _OF_SHORTCUT}
+        return Shortcut(self._leads, **found, weights=self._panel["weights"])
 
     @property
     def band_scale(self) -> float:
@@ -188,7 +184,7 @@ class TrainedForecaster(DirectForecaster):
         if strict:
             check_horizon(self.horizon, steps)
         excess = self._calibrated(history, progress) if self.calibrate else 0.0
-        units, scale = measured(history), Scale(history.values)
+        units, scale = measured(history), Scale.of(history.values)
         z, beside = _standard(history, scale, units)
         season = self.season or 0
         period = refined_period(z, season) if season else 0.0
@@ -260,7 +256,7 @@ class TrainedForecaster(DirectForecaster):
         return self._carried_on(history, whole(epochs, "epochs", 0), learning_rate or self.learning_rate / 5, progress)
 
     def _carried_on(self, history: History, epochs: int, learning_rate: float, progress: Progress) -> Self:
-        scale, shortcut, spread = Scale(history.values), self.shortcut, float(self._panel["spread"])
+        scale, shortcut, spread = Scale.of(history.values), self.shortcut, float(self._panel["spread"])
         z, beside = _standard(history, scale, self._panel)
         shortcut.fit(z, history.times, beside, choose=False, strict=beside.shape[2] > 0)
         said = shortcut.changes(z, history.times, beside)
@@ -481,8 +477,7 @@ def _standard(history: History, scale: Scale, units) -> tuple[np.ndarray, np.nda
 
 
 def _arrays(shortcut: Shortcut) -> dict[str, np.ndarray]:
-    names = ("lags", "harmonics", "period", "strength", "seasonal")
-    return {"weights": shortcut.weights} | {name: np.array(getattr(shortcut, name)) for name in names}
+    return {"weights": shortcut.weights} | {name: np.array(getattr(shortcut, name)) for name in _OF_SHORTCUT}
 
 
 def _inputs(shortcut, z, times, beside, said) -> np.ndarray:

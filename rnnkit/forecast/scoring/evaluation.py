@@ -11,6 +11,7 @@ import numpy as np
 from rnnkit.arguments import positive_integer
 from rnnkit.forecast.data.frames import Columns, SeriesFrame, is_frame, read
 from rnnkit.forecast.scoring.metrics import coverage_terms, percentage_terms, pinball_terms
+from rnnkit.sequences import tables
 
 _EDGE = re.compile(r"(.+)-(lo|hi)-(\d+(?:\.\d+)?)")
 
@@ -64,13 +65,11 @@ def evaluate(
     >>> evaluate(table).rows()
     [('a', 'mae', 0.5), ('a', 'rmse', 0.7071...), ('a', 'smape', 33.33...)]
     """
-    from rnnkit.forecast.data import native_tables
-
     called, season = Columns(id, time, target), positive_integer(season, "season")
-    table = native_tables.indexed(native_tables.opened(frame, "the forecasts"), [*called.ids, called.time])
+    table = tables.indexed(tables.opened(frame, "the forecasts"), [*called.ids, called.time])
     edges = {name: match for name in table.columns if (match := _EDGE.fullmatch(name))}
     if "cutoff" in table.columns:
-        native_tables.check_columns(table, [called.time], "the forecasts", "; time= gives another name")
+        tables.check_columns(table, [called.time], "the forecasts", "; time= gives another name")
     if models is None:
         models = [name for name in table.columns if name not in (*called.ids, *called[1:], "cutoff", *edges)]
     if not models:
@@ -84,16 +83,16 @@ def evaluate(
                 f"{', '.join(table.columns)}"
             )
         levels = asked
-    native_tables.check_columns(table, [called.target, *models], "the forecasts")
+    tables.check_columns(table, [called.target, *models], "the forecasts")
     heads: Any = None
     ids: list[Any] = [None]
     codes = np.zeros(len(table), np.int64)
     if set(called.ids) <= set(table.columns):
-        codes, heads, ids = native_tables.keyed(table, called.ids)
+        codes, heads, ids = tables.keyed(table, called.ids)
     if not len(table):
         raise ValueError("expected forecasts with rows; got an empty table")
     found = {
-        name: native_tables.numbers(table, name, codes, ids)
+        name: tables.numbers(table, name, codes, ids)
         for name in table.columns
         if name in (called.target, *models) or (name in edges and edges[name][1] in models)
     }
@@ -108,11 +107,11 @@ def evaluate(
     metrics = list(scores[0])
     columns: dict[str, Any] = {}
     if heads is not None:
-        columns |= {name: native_tables.repeated(heads[name], len(metrics)) for name in called.ids}
+        columns |= {name: tables.repeated(heads[name], len(metrics)) for name in called.ids}
     columns["metric"] = metrics * len(ids)
     for model, score in zip(models, scores, strict=True):
         columns[model] = np.stack([score[metric] for metric in metrics], axis=1).ravel()
-    return native_tables.made(columns, table.implementation)
+    return tables.made(columns, table.implementation)
 
 
 def _read(train, names) -> SeriesFrame:

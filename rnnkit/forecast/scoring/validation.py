@@ -140,14 +140,16 @@ def check_long_enough(some, longest: int, last) -> None:
         )
 
 
+def telling(tell: Callable[[str], None], what: str) -> Callable[[str], None]:
+    """Tell of the work, and return a function that tells of its stages."""
+    tell(what)
+    return lambda text: tell(f"{what}: {text}")
+
+
 def refitting(tell: Callable[[str], None], count: int) -> Callable:
     """Return a function that fits a copy of a model to the series of one of `count` windows, and tells of it."""
-
-    def fit(model: Any, known: History, window: int) -> Any:
-        tell(what := f"{model.name}, window {window + 1} of {count}")
-        return model.copy()._refit(known, lambda text: tell(f"{what}: {text}"))
-
-    return fit
+    what = lambda model, window: f"{model.name}, window {window + 1} of {count}"
+    return lambda model, known, window: model.copy()._refit(known, telling(tell, what(model, window)))
 
 
 def windows(

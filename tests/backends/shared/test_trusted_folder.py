@@ -19,7 +19,7 @@ from rnnkit.backends.cpu.language.machine_code import object_code
 from rnnkit.backends.cpu.language.translate import translate
 from rnnkit.backends.shared import program_cache, trusted_folder
 from rnnkit.backends.shared.trusted_folder import fault
-from rnnkit.forecast.command.information import information
+from rnnkit.information import information
 
 grp, pwd = pytest.importorskip("grp"), pytest.importorskip("pwd")  # Windows has neither, nor modes to check
 

@@ -543,14 +543,17 @@ import sys
 sys.modules["narwhals"] = None
 from rnnkit.forecast.data.frames import is_frame, read
 assert not is_frame([1.0]) and not {"pandas", "polars", "pyarrow"} & set(sys.modules)
-import polars
-try:
-    read(polars.DataFrame({"y": [1]}))
-except ImportError as error:
-    print(error)
+import polars, rnnkit as rk
+table = polars.DataFrame({"y": [1]})
+taken_apart, added = lambda one: rk.sequences_from_frame(one, "y"), lambda one: rk.forecast.reconcile(one, one)
+for call in (read, rk.forecast.evaluate, taken_apart, added):
+    try:
+        call(table)
+    except ImportError as error:
+        print(error)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout == "tables need narwhals; install it with: pip install 'rnnkit[tables]'\n"
+    assert result.stdout == 4 * "tables need narwhals; install it with: pip install 'rnnkit[tables]'\n"
 
 
 @pytest.mark.parametrize("freq", ["D", "W", "MS", "ME", "QE", "B", "h", "7min"])

@@ -178,6 +178,17 @@ def test_a_large_panel_has_a_network(monkeypatch, panel):
         np.testing.assert_allclose(model._ahead_of(model._history, 5).forecast, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize(("season", "expected"), [(1, 0.5), (4, 0.9)])
+def test_a_network_of_trends_alone_has_half_at_most(monkeypatch, panel, season, expected):
+    """All trends of a panel may break at once after its ends, as those of GDP in dollars did."""
+    from rnnkit.forecast.models import auto, smoothed_network
+
+    monkeypatch.setattr(auto, "_PANEL", 6)
+    monkeypatch.setattr(auto, "_usual_share", lambda errors, other: 0.9)
+    monkeypatch.setattr(smoothed_network, "_MOST", 1)
+    assert Auto(season).fit(panel)._panel["network share"] == expected
+
+
 def test_the_share_is_that_of_the_least_absolute_error():
     from rnnkit.forecast.models.auto import _share, _usual_share
 

@@ -144,5 +144,6 @@ def _python(name: str) -> int:
 def _empty() -> int:
     pointer = ctypes.pythonapi.PyCapsule_GetPointer
     pointer.restype, pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
-    table = pointer(import_module("numpy._core._multiarray_umath")._ARRAY_API, None)
+    package = "numpy._core" if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else "numpy.core"
+    table = pointer(import_module(f"{package}._multiarray_umath")._ARRAY_API, None)
     return ctypes.cast(table, ctypes.POINTER(ctypes.c_int64))[_EMPTY]

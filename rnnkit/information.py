@@ -36,7 +36,7 @@ def information() -> str:
     found = {package: version for package in OTHERS if (version := _version(package))}
     lines = {
         "rnnkit": __version__,
-        "installed in": Path(__file__).parents[3],
+        "installed in": Path(__file__).parents[1],
         "python": f"{platform.python_version()} ({sys.executable})",
         "platform": platform.platform(),
         "processor": f"{_processor()}, {_cores()}",

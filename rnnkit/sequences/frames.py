@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.sequences import tables
+
 
 def sequences_from_frame(frame: Any, id: Any, *, time: Any = None, columns: Any = None) -> dict[Any, np.ndarray]:
     """Take a table with a row per sequence and step apart into one array for each sequence.
@@ -48,20 +50,18 @@ def sequences_from_frame(frame: Any, id: Any, *, time: Any = None, columns: Any 
     >>> rk.GRU(4, seed=0)(x).shape
     (2, 4)
     """
-    from rnnkit.forecast.data import native_tables
-
     what = "the frame"
-    table = native_tables.indexed(native_tables.opened(frame, what), [id, time])
+    table = tables.indexed(tables.opened(frame, what), [id, time])
     taken = [columns] if isinstance(columns, str) else columns
     if taken is None:
         taken = [name for name in table.columns if name not in (id, time)]
-    native_tables.check_columns(table, [id, *([] if time is None else [time]), *taken], what)
+    tables.check_columns(table, [id, *([] if time is None else [time]), *taken], what)
     if not taken:
         raise ValueError(f"expected at least one column besides {id!r}, for features; got none")
-    codes, ids = native_tables.codes(table, id)
+    codes, ids = tables.codes(table, id)
     order = np.argsort(codes, kind="stable")
     if time is not None:
-        times = native_tables.TimeColumn.of(table, time).values if len(table) else np.zeros(0)
+        times = tables.TimeColumn.of(table, time).values if len(table) else np.zeros(0)
         order = np.lexsort((times, codes))
         of, at = codes[order], times[order]
         if (twice := (of[1:] == of[:-1]) & (at[1:] == at[:-1])).any():
@@ -69,13 +69,13 @@ def sequences_from_frame(frame: Any, id: Any, *, time: Any = None, columns: Any 
             raise ValueError(
                 f"expected one row for each time of {ids[int(of[row])]!r} in {time!r}; got {at[row]} twice"
             )
-    features = [_column(native_tables, table, name, codes, ids.to_list())[order] for name in taken]
+    features = [_column(table, name, codes, ids.to_list())[order] for name in taken]
     values = features[0] if isinstance(columns, str) else np.stack(features, axis=1)
     ends = np.cumsum(np.bincount(codes, minlength=len(ids)))
     return dict(zip(ids.to_list(), (one.copy() for one in np.split(values, ends[:-1])), strict=True))
 
 
-def _column(tables, table, name, codes, ids) -> np.ndarray:
+def _column(table, name, codes, ids) -> np.ndarray:
     column = table[name]
     if column.dtype.is_integer() and not column.null_count():
         return column.to_numpy().astype(np.int64)
