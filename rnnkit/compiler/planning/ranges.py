@@ -6,7 +6,7 @@ conditions where it is read: comparisons bound their operands, and a loop's cond
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -23,16 +23,11 @@ _TURNED = {"less": "greater", "less_equal": "greater_equal", "greater": "less", 
            "equal": "equal", "not_equal": "not_equal"}  # fmt: skip
 
 
-def bounds_of(graph: Graph, states: dict[int, Bounds]) -> dict[int, Bounds]:
-    """Return the bounds of integer states after a step, from those before it."""
+def bounds_of(graph: Graph, states: dict[int, Bounds], nodes: dict[int, Node] | None = None) -> dict[int, Bounds]:
+    """Return the bounds of integers, by default of the states after a step, from those of the states before it."""
     ranges = _Ranges(graph, states)
-    return {i: ranges.of(graph.states[i]) for i in states}
-
-
-def are_within(graph: Graph, states: dict[int, Bounds], nodes: Iterable[Node], most: int) -> bool:
-    """Return whether integer nodes are between `-most` and `most`, given the bounds of integer states."""
-    ranges = _Ranges(graph, states)
-    return all(-most <= low and high <= most for low, high in map(ranges.of, nodes))
+    nodes = {i: graph.states[i] for i in states} if nodes is None else nodes
+    return {i: ranges.of(node) for i, node in nodes.items()}
 
 
 def without_known_checks(graph: Graph, states: dict[int, Bounds] | None = None) -> Graph:

@@ -16,7 +16,7 @@ import numpy as np
 
 from rnnkit.compiler.ir.graph import Graph, Node
 from rnnkit.compiler.ir.simplify import rebuilt
-from rnnkit.compiler.planning.ranges import Bounds, are_within, bounds_of
+from rnnkit.compiler.planning.ranges import Bounds, bounds_of
 
 _ATTEMPTS = 6
 _SMALL, _MOST = 1 << 18, 2.0**31  # of numbers in a step, and that an integer is asked for
@@ -68,7 +68,8 @@ def whole_states(
     bounds, watched = _bounds(needed, list(found), largest)
     several = {i for i in found if states[i].size > 1}
     unknown = any(i in watched or bounds[i] == (0, 0) for i in several)  # which none but what is there is put into
-    if unknown or (several and not are_within(new, bounds, known.values(), 2 * largest)):
+    most = max(max(-low, high) for low, high in bounds_of(new, bounds, known).values()) if several else 0
+    if unknown or most > 2 * largest:
         return whole_states(graph, largest, modes, arrays=False)
     return needed, bounds, watched
 

@@ -254,3 +254,18 @@ def test_a_number_of_an_array_that_is_no_place_names_row_and_step(start):
     for _ in range(2):
         with pytest.raises(IndexError, match="row 0 fails at step 0"):
             layer(x, initial_state=[np.full((1, 4, 3), start, "float32"), np.full(1, 3, "float32")])
+
+
+@pytest.mark.parametrize("step, start", [(traced, -1.0), (traced, 1.75), (around, -0.0)])
+def test_after_a_call_that_begins_with_other_numbers_floats_are_carried(step, start, texts):
+    """Such a call takes long, as it begins twice; the next ones don't."""
+    shape = (4, 3) if step is traced else ()
+    cell = rk.cell(states={"back" if shape else "place": shape, "t": ()}, per_row=True)(step)
+    layer, x = rk.RNN(cell(), return_sequences=True, return_state=True), data(1, 20)
+    starts = [np.full((1, *shape), start, "float32"), np.zeros(1, "float32")]
+    first = layer(x, initial_state=starts)
+    assert "whole_0" in texts[0] or "within_0" in texts[0]
+    same(layer(x, initial_state=starts), first)
+    made = len(texts)
+    same(layer(x, initial_state=starts), first)
+    assert "within_" not in texts[-1] and len(texts) == made == 3

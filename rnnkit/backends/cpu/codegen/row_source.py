@@ -60,6 +60,8 @@ class Kind(NamedTuple):
         Whether they keep of every step by what rows have failed.
     own : bool
         Whether each row has weights of its own.
+    floats : bool
+        Whether no states are carried as integers.
     """
 
     lanes: int
@@ -67,6 +69,7 @@ class Kind(NamedTuple):
     traced: bool = False
     coded: bool = False
     own: bool = False
+    floats: bool = False
 
 
 @dataclass(eq=False)
