@@ -67,6 +67,17 @@ def test_weights_are_attributes_of_a_built_layer(names):
     assert np.array_equal(getattr(again, first), old) and np.array_equal(getattr(copy.deepcopy(layer), first), old)
 
 
+def test_a_kept_variable_is_the_copys_own_in_a_copy():
+    layer = layers.Dense(3)
+    layer(X)
+    layer.kept = layer.kernel
+    assert layer.kept.key == layer.kernel.key  # which is known then
+    for other in copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)):
+        assert other.kept.key == other.kernel.key != layer.kernel.key
+        other.kept.assign(np.zeros((3, 3)))
+        assert not other.kernel.numpy().any() and layer.kernel.numpy().any()
+
+
 def test_variables_of_a_model_are_in_the_order_of_its_weights():
     x = keras.Input((5, 3))
     h = layers.BatchNormalization(name="norm")(layers.Bidirectional(layers.GRU(2), name="both")(x))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -176,11 +175,17 @@ class WeightVariable(Variable):
         self._layer, self._name = layer, name
         self.regularizer, self.constraint = options.regularizer, options.constraint
         self.name = name.rpartition("/")[2]
+        self._key: Any = None
 
-    @functools.cached_property
+    def __setstate__(self, state):
+        self.__dict__ |= state | {"_key": None}  # which is another in a copy
+
+    @property
     def key(self):
         """An identifier that all objects for one weight share."""
-        return held_by(self._layer).key(self._name)
+        if self._key is None:  # found once
+            self._key = held_by(self._layer).key(self._name)
+        return self._key
 
     @property
     def path(self):
