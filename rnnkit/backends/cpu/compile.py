@@ -109,7 +109,7 @@ class RowSources:
 
     def of(self, kind: Kind) -> RowPlan:
         """Return the plan for a kind: for one row, arrays are in memory; states of whole numbers may be integers."""
-        largest = 0 if kind.masked or kind.coded else 1 << np.finfo(self.dtype).nmant
+        largest = 0 if kind.masked or kind.coded or kind.floats else 1 << np.finfo(self.dtype).nmant
         key = 0 if kind.lanes == 1 else FEW, kind.coded and bool(self.plan.messages), largest, kind.own
         if key not in self.plans:
             self.plans[key] = plan_rows(self.plan.graph, *key)

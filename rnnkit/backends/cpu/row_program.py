@@ -144,6 +144,7 @@ class RowPrograms:
     words: str
     gradient: Callable[[RowPrograms], GradientExecutor] | None = None
     found: dict[Kind, RowProgram] = field(default_factory=dict)
+    floats: bool = False  # whether a call has begun with other states than programs with integers go on with
 
     def __post_init__(self):
         self.most = vectors(self.plan, self.gradient is None) * LANES[self.dtype]
@@ -151,7 +152,7 @@ class RowPrograms:
 
     def of(self, rows: int, lanes: int = 0, **of_call: bool) -> RowProgram:
         """Return a call's program, for groups of as many rows as registers hold and a thread has at most."""
-        kind = Kind(lanes or self.lanes(rows), **of_call)
+        kind = Kind(lanes or self.lanes(rows), floats=self.floats, **of_call)
         if kind not in self.found:
             made = self.make(kind)
             made.tell = self._tell
@@ -229,6 +230,7 @@ class RowPrograms:
             result = program.run(given, True)
         by_row = codes.transpose(0, 2, 1).reshape(-1, steps)[:rows]
         raise_first(by_row, record, self.plan.messages)
+        self.floats = True
         return result
 
     def sequence(self, rows, steps, size, dtype) -> np.ndarray:

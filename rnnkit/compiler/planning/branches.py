@@ -9,6 +9,7 @@ it was before. Jumps are to be measured with other numbers at each call: a proce
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
@@ -100,6 +101,8 @@ class _Arrangement:
         Names that are others where they are read, and the checks by which they are.
     chosen : frozenset of str
         Choices that stay choices.
+    local : set of Slot
+        Arrays that are filled, changed and read by these lines alone.
     """
 
     def __init__(self, plan, lines, wanted, exits, facts, several, chosen):
@@ -111,7 +114,7 @@ class _Arrangement:
         self.states = {line.name for line in elements if line.buffer.kind == "state"}
         self.outside = {name for line in lines for name in _read_by(line)} - self.maker.keys()
         self.before = _order_in_memory(lines, plan.resident)
-        self.reach = self._reach()
+        self.reach, self.local = self._reach(), self._local()
         self.uses: list[list[_Path]] = [[] for _ in lines]
         self.paths: dict[int, _Path] = {}
         self.groups: dict[tuple[_Path, str], list[_Group]] = {}
@@ -182,7 +185,7 @@ class _Arrangement:
         elif isinstance(line, Put) and line.under:
             self._place_put(i, line)
         elif isinstance(line, (*EFFECTS, RowLoop)):
-            self._read(i, (), _read_by(line))
+            self._read(i, self._around(i, line), _read_by(line))
         elif self.uses[i]:
             path = _shared(self.uses[i])
             if isinstance(line, Pointwise) and line.op in ("where", "logical_and", "logical_or"):
@@ -196,10 +199,34 @@ class _Arrangement:
             group.members |= 1 << i
         for name in names:
             self._use(name, path)
-        if isinstance(self.lines[i], (*EFFECTS, RowLoop)):
-            for j in self.before[i]:  # what is read before it is written
-                if isinstance(self.lines[j], (Element, Look)):
-                    self.uses[j].append(path)
+        around = _shared([path, *self.uses[i]])  # what a change leaves as it was is read there, too
+        for j in self.before[i]:  # one of the two writes what the other reads or writes
+            self.uses[j].append(around)
+
+    def _around(self, i: int, line: Fill | Put | Check | Branch | RowLoop) -> _Path:
+        """The branches in which all is that reads what a line writes; a loop's as far as other rows don't go round."""
+        if not self.uses[i] or not _touched(line, {})[1] <= self.local:
+            return ()
+        path = _shared(self.uses[i])
+        if not isinstance(line, RowLoop):
+            return path
+        fails = [one.fails for one in line.lines[: line.first] if isinstance(one, Check)]
+        known = [self._literals(name, True) for name in (line.go, *fails)]
+        return tuple(takewhile(lambda turn: all((turn[0].condition, turn[1]) in one for one in known), path))
+
+    def _local(self) -> set[Slot]:
+        """The arrays of which all places are written first, and that nothing but these lines reads or writes."""
+        first: dict[Slot, RowLine] = {}
+        for line in reversed(self.lines):
+            first |= dict.fromkeys(set().union(*_touched(line, {})), line)
+        mine, every = (
+            Counter(
+                s for one in all_lines(lines) if not isinstance(one, RowLoop) for s in set().union(*_touched(one, {}))
+            )
+            for lines in (self.lines, self.plan.lines)
+        )
+        shown = {*self.plan.resident.values(), *(slot for _, slot in self.plan.writes if isinstance(slot, Slot))}
+        return {slot for slot, line in first.items() if isinstance(line, Fill) and mine[slot] == every[slot]} - shown
 
     def _group(self, i: int, path: _Path, name: str) -> _Group:
         """The branch of a condition that a line is in or behind."""

@@ -16,16 +16,18 @@ from rnnkit.compiler.ir.simplify import rebuilt
 
 Bounds = tuple[int, int]
 _DEPTH, _LEVELS = 40, 3  # of operations that are followed, and of nested choices
+_CHOOSE = ("view", "where", "min", "max", "minimum", "maximum")
 _OPPOSITE = {"less": "greater_equal", "less_equal": "greater", "greater": "less_equal", "greater_equal": "less",
              "equal": "not_equal", "not_equal": "equal"}  # fmt: skip
 _TURNED = {"less": "greater", "less_equal": "greater_equal", "greater": "less", "greater_equal": "less_equal",
            "equal": "equal", "not_equal": "not_equal"}  # fmt: skip
 
 
-def bounds_of(graph: Graph, states: dict[int, Bounds]) -> dict[int, Bounds]:
-    """Return the bounds of integer states after a step, from those before it."""
+def bounds_of(graph: Graph, states: dict[int, Bounds], nodes: dict[int, Node] | None = None) -> dict[int, Bounds]:
+    """Return the bounds of integers, by default of the states after a step, from those of the states before it."""
     ranges = _Ranges(graph, states)
-    return {i: ranges.of(graph.states[i]) for i in states}
+    nodes = {i: graph.states[i] for i in states} if nodes is None else nodes
+    return {i: ranges.of(node) for i, node in nodes.items()}
 
 
 def without_known_checks(graph: Graph, states: dict[int, Bounds] | None = None) -> Graph:
@@ -54,6 +56,8 @@ class _Ranges:
     ----------
     carried : dict of (int, int) to (float, float)
         Bounds of the carried values of loops, by the loop and the place.
+    places : dict of int to (int, int) or None
+        Bounds of floats, see `_of_places`.
     always : _Known
         The knowledge that holds everywhere.
     """
@@ -62,6 +66,7 @@ class _Ranges:
         self.graph, self.states = graph, states or {}
         self.loops = {node.attr.id: node for node in graph.nodes if node.op == "loop" and not node.attr.reverse}
         self.carried: dict[tuple[int, int], Bounds] = {}
+        self.places: dict[int, Bounds | None] = {}
         self._again()
         leaves: dict[int, list[tuple[int, int]]] = {}
         for node in graph.nodes:
@@ -169,10 +174,23 @@ class _Ranges:
         args = (args[0], args[2]) if op == "put" else args
         bounds = [self._of(arg, known, depth - 1) for arg in args]
         if op in ("view", "take", "cast"):
-            return bounds[0] if args[0].is_integer else _ends(node)
+            return bounds[0] if args[0].is_integer else self._of_places(args[0]) or _ends(node)
         if op in ("put", "concatenate"):
             return _either(*bounds)
         return _COMBINED[op](*bounds) if op in _COMBINED else _ends(node)
+
+    def _of_places(self, node: Node) -> Bounds | None:
+        """Return the bounds of floats that are chosen among whole numbers in the step; None for others."""
+        if node.id not in self.places:
+            args = node.args[1:] if node.op == "where" else node.args
+            found = None
+            if node.op == "literal" and node.size and np.all(node.attr == np.rint(node.attr)):
+                low, high = float(node.attr.min()), float(node.attr.max())
+                found = (int(low), int(high)) if max(-low, high) < 2.0**63 else None
+            elif node.op in _CHOOSE and all(several := [self._of_places(arg) for arg in args]):
+                found = _either(*several)  # type: ignore[arg-type]
+            self.places[node.id] = found
+        return self.places[node.id]
 
     # Conditions
 

@@ -156,7 +156,7 @@ def place_of(reduction):
         places = x.made(x.graph.literal(np.arange(float(n)).reshape(shape)), x.axis)
         chosen = np.equal(x, reduction(x, axis, keepdims=True))
         chosen = chosen | np.not_equal(x, x) if x.is_float else chosen
-        found = min_of(np.where(chosen, places, float(n)), axis, keepdims=keepdims is True)
+        found = min_of(np.where(chosen, places, n - 1.0), axis, keepdims=keepdims is True)
         return found.astype(np.intp)
 
     return place

@@ -159,3 +159,113 @@ def test_a_call_that_is_repeated_may_begin_elsewhere():
     expected = [part[:1] for part in layer(np.repeat(x, 2, 0), initial_state=[np.repeat(one, 2) for one in far])]
     same(layer(x, initial_state=far), expected)
     same(layer(x, initial_state=starts), first)
+
+
+def traced(x, states):
+    """Pointers back, by which a place is found that was good some steps ago."""
+    back, t = states.back.copy(), int(states.t)
+    for j in range(3):
+        back[t % 4, j] = 0 if x[0] > j - 1 else 2 if x[0] < -1 else j
+    place = 0 if x[0] > 0 else 2
+    for k in range(min(t, 3)):
+        place = int(back[(t - k) % 4, place])
+    return place + x[0], (back, t + 1)
+
+
+def shifted(x, states):
+    """Modes of some steps, one behind the other, and what one was before and is behind a change."""
+    back, t = states.back.copy(), int(states.t)
+    was = int(states.back[3, t % 3])
+    for i in range(3, 0, -1):
+        back[i] = back[i - 1]
+    back[0, (t + was) % 3] = was + 1 if was < 5 else 0
+    return x[0] * int(back[t % 4, 1]) + was, (back, (t + 1) % 12)
+
+
+def rounded(x, states):
+    """An integer beyond whole floats, which an array of floats holds for a moment alone."""
+    back, held, t = states.back.copy(), states.back.copy(), int(states.t)
+    n = int(x[0] * 1e8) if t > 1 else 16777217
+    held[t % 4, 0] = n
+    back[t % 4, 0] = 1 if x[0] > 0 else 0
+    return float(int(held[t % 4, t % 2]) - n + int(back[3, t % 3])), (back, (t + 1) % 5)
+
+
+def halved(x, states):
+    """A float that is no integer, on one of two ways."""
+    back, t = states.back.copy(), int(states.t)
+    back[t % 4, 1] = 0.5 if x[0] > 1 else 2.0
+    return x[0] + int(back[(t + 1) % 4, 1]), (back, (t + 1) % 5)
+
+
+def dated(x, states):
+    """Times, which have no bounds."""
+    back, t = states.back.copy(), int(states.t)
+    if x[0] > 0:
+        back[t % 4, 0] = t
+    return float(t - int(back[(t + 2) % 4, 0])), (back, t + 1)
+
+
+def weighed(x, states):
+    """Places that are also read as numbers."""
+    back, t = states.back.copy(), int(states.t)
+    back[t % 4, 2] = 1 if x[0] > 0 else 2
+    return x[0] * back[(t + 1) % 4, 2] + int(back[t % 4, 2]), (back, (t + 1) % 5)
+
+
+def swapped(x, states):
+    """Places that only change places: what a row begins with are their bounds."""
+    back, t = states.back.copy(), int(states.t)
+    if x[0] > 0:
+        back[t % 4, 0], back[(t + 1) % 4, 0] = back[(t + 1) % 4, 0], back[t % 4, 0]
+    return x[0] * int(back[t % 4, 0]), (back, (t + 1) % 5)
+
+
+ARRAYS = (traced, shifted, rounded, halved, dated, weighed, swapped)
+
+
+@pytest.mark.parametrize("step", ARRAYS, ids=lambda step: step.__name__)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_arrays_of_them_are_the_floats_of_the_step(step, dtype, texts):
+    """From zeros, places, and numbers with which integers don't go on: beyond bounds, fractions, a zero below 0."""
+    cell = rk.cell(states={"back": (4, 3), "t": ()}, per_row=True)(step)
+    layer, x = rk.RNN(cell(), return_sequences=True, return_state=True), data(6, 40, dtype)
+    starts = np.zeros((6, 4, 3), dtype)
+    starts[1:5] = np.array([1, 2, 1.75, -0.0])[:, None, None]
+    starts[5] = 2.0**25 + 4 if step not in (traced, shifted) else -1
+    times = np.array([0, 4, 2, 1, 3, 4], dtype)
+    with rk.eager():
+        whole = layer(x, initial_state=[starts, times])
+    for row in range(6):
+        for _ in range(7):  # the last ones are repeated
+            one = layer(x[row : row + 1], initial_state=[starts[row : row + 1], times[row : row + 1]])
+            same(one, [part[row : row + 1] for part in whole])
+    mask = np.random.default_rng(1).random((6, 40)) < 0.7
+    same(layer(x[:1], mask=mask[:1]), [part[:1] for part in layer(x, mask=mask)])
+    same(layer.trajectory(x[:1])[1], [part[:1] for part in layer.trajectory(x)[1]])
+    assert any("whole_0 = to_int64(" in text for text in texts) == (step in (traced, shifted))
+
+
+@pytest.mark.parametrize("start", [np.nan, np.inf, 7.0, -4.0])
+def test_a_number_of_an_array_that_is_no_place_names_row_and_step(start):
+    cell = rk.cell(states={"back": (4, 3), "t": ()}, per_row=True)(traced)
+    layer, x = rk.RNN(cell()), data(1, 10)
+    layer(x)
+    for _ in range(2):
+        with pytest.raises(IndexError, match="row 0 fails at step 0"):
+            layer(x, initial_state=[np.full((1, 4, 3), start, "float32"), np.full(1, 3, "float32")])
+
+
+@pytest.mark.parametrize("step, start", [(traced, -1.0), (traced, 1.75), (around, -0.0)])
+def test_after_a_call_that_begins_with_other_numbers_floats_are_carried(step, start, texts):
+    """Such a call takes long, as it begins twice; the next ones don't."""
+    shape = (4, 3) if step is traced else ()
+    cell = rk.cell(states={"back" if shape else "place": shape, "t": ()}, per_row=True)(step)
+    layer, x = rk.RNN(cell(), return_sequences=True, return_state=True), data(1, 20)
+    starts = [np.full((1, *shape), start, "float32"), np.zeros(1, "float32")]
+    first = layer(x, initial_state=starts)
+    assert "whole_0" in texts[0] or "within_0" in texts[0]
+    same(layer(x, initial_state=starts), first)
+    made = len(texts)
+    same(layer(x, initial_state=starts), first)
+    assert "within_" not in texts[-1] and len(texts) == made == 3

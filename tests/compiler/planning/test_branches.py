@@ -245,6 +245,48 @@ def test_an_element_is_written_where_its_row_goes():
     assert not [line for line in all_lines(lines) if isinstance(line, (Fill, Put)) and line not in branch.then]
 
 
+def test_a_loop_and_a_copy_are_on_the_way_that_reads_them():
+    def step(x, states):
+        v, h, i = states.v.copy(), states.h, 0
+        if x[0] > 0:
+            while i < SIZE - 1 and v[i] > x[1]:
+                v[i + 1] = 0.5 * v[i]
+                i += 1
+            v[i] = math.exp(h)
+            h = v[int(x[2])]
+        return h, (h, states.u, states.v)
+
+    lines = lines_of(step)
+    (branch,) = [line for line in lines if isinstance(line, Branch)]
+    assert {Fill, RowLoop, Put} <= {type(line) for line in branch.then} and not branch.otherwise
+    assert not [line for line in lines if isinstance(line, (Fill, RowLoop, Put))]
+
+
+def test_a_loop_in_which_rows_of_another_way_may_fail_stays():
+    def step(x, states):
+        i = 0
+        while states.v[i] > x[1]:
+            i += 1
+        return math.exp(states.h) if x[0] > 0 and i > 2 else states.h, states
+
+    assert RowLoop in map(type, lines_of(step))
+    cell = rk.cell(states={"h": (), "u": (), "v": SIZE}, per_row=True)(step)
+    for x in ([-1.0, 0.0, 0.0], [1.0, 0.0, 0.0]):
+        with pytest.raises(IndexError, match="row 0 fails at step 0"):
+            rk.RNN(cell())(np.array([[x]]), initial_state=[np.zeros(1), np.zeros(1), np.ones((1, SIZE))])
+
+
+def test_an_array_changed_on_one_way_is_whole_where_it_is_read():
+    def step(x, states):
+        v = np.exp(states.v)
+        if x[0] > 0:
+            v[int(x[1])] = x[2]
+        return v[int(x[2])], states
+
+    lines = lines_of(step)
+    assert [type(line) for line in lines if isinstance(line, (Fill, Put, Branch))] == [Fill, Branch]
+
+
 def test_cheap_choices_stay_choices_and_new_beginnings_are_jumps():
     def cheap(x, states):
         h = x[0] if x[0] > states.h else states.h

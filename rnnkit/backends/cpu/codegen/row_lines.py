@@ -97,7 +97,7 @@ class RowLines:
             slot = self.plan.resident.get(line.buffer.attr)
             if slot is None:
                 return []  # read at the beginning of the step
-            at = f"slot_{slot.name} + {line.index * self.item * self.lanes}"
+            at = f"slot_{slot.name} + {line.index * self._item(slot) * self.lanes}"
             return [f"{line.name} = {self._function('load', slot)}({at})"]
         comment = self.plan.comments.get(line.name, self._comment)
         lines = [f"# {comment}"] if comment != self._comment else []

@@ -60,6 +60,8 @@ class Kind(NamedTuple):
         Whether they keep of every step by what rows have failed.
     own : bool
         Whether each row has weights of its own.
+    floats : bool
+        Whether no states are carried as integers.
     """
 
     lanes: int
@@ -67,6 +69,7 @@ class Kind(NamedTuple):
     traced: bool = False
     coded: bool = False
     own: bool = False
+    floats: bool = False
 
 
 @dataclass(eq=False)
@@ -232,7 +235,7 @@ class RowSourceWriter(RowLines):
         if self.plan.messages or self.coded:
             lines.append("failed = mask(False)")
         for i, size in enumerate(self.sizes):
-            if i not in self.plan.resident:
+            if i not in self.plan.resident or i in self.plan.whole:
                 lines += self._begun(i, size)
             elif self.staging:
                 rows = f"initial_{i} + r * {size * self.item}, {size * self.item}, {size}"
@@ -275,12 +278,22 @@ class RowSourceWriter(RowLines):
     def _begun(self, i, size) -> list[str]:
         if i not in self.plan.whole:
             return self._taken(f"initial_{i}", size, [f"now_{i}_{j}" for j in range(size)], "fill({})")
-        (low, high), value = map(float, self.plan.whole[i]), f"from_integer_{self.dtype.name}(now_{i}_0)"
+        if i in self.plan.resident:
+            slot = self.plan.resident[i]
+            load = f"begun_{i} = fill(splat(initial_{i} + r * {size * self.item} + j * {self.item}))"
+            store = f"{self._function('store', slot)}(slot_{slot.name} + j * {self._item(slot)}, whole_{i})"
+            return [f"for j in range({size}):", *indented([load, *self._whole(i, f"begun_{i}", f"whole_{i}"), store])]
+        begun = [f"begun_{i}_{j}" for j in range(size)]
+        lines = self._taken(f"initial_{i}", size, begun, "fill({})")
+        return [*lines, *(one for j, name in enumerate(begun) for one in self._whole(i, name, f"now_{i}_{j}"))]
+
+    def _whole(self, i, begun, name) -> list[str]:
+        """Return lines that make an integer of a state's number, and fail rows where it isn't one within bounds."""
+        (low, high), value = map(float, self.plan.whole[i]), f"from_integer_{self.dtype.name}({name})"
         return [
-            *self._taken(f"initial_{i}", 1, [f"begun_{i}"], "fill({})"),
-            f"within_{i} = (begun_{i} >= number({low})) & (begun_{i} <= number({high}))",
-            f"now_{i}_0 = to_int64(select(within_{i}, begun_{i}, fill({low})))",
-            *self.failed(f"(begun_{i} != {value}) | (copysign(1.0, begun_{i}) != copysign(1.0, {value}))"),  # as -0
+            f"within_{i} = ({begun} >= number({low})) & ({begun} <= number({high}))",
+            f"{name} = to_int64(select(within_{i}, {begun}, fill({low})))",
+            *self.failed(f"({begun} != {value}) | (copysign(1.0, {begun}) != copysign(1.0, {value}))"),  # as -0
         ]
 
     def _told_at(self) -> str:
@@ -288,12 +301,13 @@ class RowSourceWriter(RowLines):
         return f"p + {8 * (len(self.pointers) + 1)}"
 
     def _state(self, i, j) -> str:
-        if i in self.plan.whole:
-            return f"from_integer_{self.dtype.name}(now_{i}_{j})"
-        return f"load({self._resident(i, j)})" if i in self.plan.resident else f"now_{i}_{j}"
+        slot = self.plan.resident.get(i)
+        now = f"{self._function('load', slot)}({self._resident(i, j)})" if slot else f"now_{i}_{j}"
+        return f"from_integer_{self.dtype.name}({now})" if i in self.plan.whole else now
 
     def _resident(self, i, j) -> str:
-        return f"slot_{self.plan.resident[i].name} + {j * self.number_bytes}"
+        slot = self.plan.resident[i]
+        return f"slot_{slot.name} + {j * self._item(slot) * self.lanes}"
 
     @staticmethod
     def _held(j) -> str:
@@ -396,7 +410,8 @@ class RowSourceWriter(RowLines):
             if not isinstance(names, Slot):
                 new[i] = [self.full(name) for name in names]
             elif names is not self.plan.resident[i]:
-                new[i] = [f"load(slot_{names.name} + {j * self.number_bytes})" for j in range(self.sizes[i])]
+                load, item = self._function("load", names), self._item(names) * self.lanes
+                new[i] = [f"{load}(slot_{names.name} + {j * item})" for j in range(self.sizes[i])]
         for i, names in new.items():
             for j, name in enumerate(names):
                 held = f"select(used, {name}, {self._state(i, j)})" if self.masked else name
@@ -404,7 +419,7 @@ class RowSourceWriter(RowLines):
         for i, names in new.items():
             for j in range(len(names)):
                 now = (
-                    f"store({self._resident(i, j)}, after_{i}_{j})"
+                    f"{self._function('store', self.plan.resident[i])}({self._resident(i, j)}, after_{i}_{j})"
                     if i in self.plan.resident
                     else f"now_{i}_{j} = after_{i}_{j}"
                 )
