@@ -11,7 +11,7 @@ from pathlib import Path
 EXTRAS = {
     "plots": ("matplotlib",),
     "progress": ("tqdm",),
-    "tensorboard": ("tensorboardX",),
+    "tensorboard": ("tensorboardX", "pillow"),
     "tables": ("narwhals",),
     "parquet": ("pyarrow",),
     "onnx": ("onnx",),
