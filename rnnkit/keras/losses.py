@@ -23,7 +23,7 @@ _MEANS = _REDUCTIONS[:4]
 class Loss(Configurable):
     """Base of losses: ``loss(y_true, y_pred)`` is a number, the mean over all entries of the result of `call`.
 
-    One of your own defines `call`.
+    One of your own defines `call`, or ``__call__``, which gives the number.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def for_training(given) -> Any:
     if isinstance(given, (list, tuple)):
         return like(given, [for_training(one[0] if _is_one(one) else one) for one in given])
     found = get(given)
-    if isinstance(found, Loss):
+    if isinstance(found, Loss) and (type(found).__call__ is Loss.__call__ or type(found).call is not Loss.call):
         return found._in_training()
     own = found is None or isinstance(found, (plain.Loss, OfBatch)) or found in plain.LOSSES.values()
     return found if own else OfBatch(found)

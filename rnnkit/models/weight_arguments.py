@@ -35,7 +35,7 @@ def weight_arguments(known, arguments, keywords):
     weight_options = WeightOptions(
         True if trainable is None else bool(trainable), given.get("regularizer"), given.get("constraint")
     )
-    dtype = np.dtype(getattr(given.get("dtype"), "name", given.get("dtype")))  # float64 for None
+    dtype: Any = np.dtype(getattr(given.get("dtype"), "name", given.get("dtype")))  # float64 for None
     if weight_options.trainable or dtype.kind == "f":
         dtype = None
     start = _start(given.get("initializer", "glorot_uniform" if dtype is None else "zeros"))

@@ -250,3 +250,23 @@ def test_early_stopping_puts_the_weights_of_any_model_back():
         stopping.on_epoch_end(epoch, {"val_loss": loss})
     stopping.on_train_end()
     assert model.stop_training and model.kept == stopping.best_epoch == 1
+
+
+def test_a_loss_class_may_define_its_call_alone():
+    class Total(keras.losses.Loss):
+        def __call__(self, y_true, y_pred, sample_weight=None):
+            return keras.ops.sum(y_pred)
+
+    class Nothing(keras.losses.Loss):
+        pass
+
+    x, found = np.ones((4, 3), "float32"), []
+    for loss in (Total(), lambda y_true, y_pred: keras.ops.sum(y_pred)):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([layers.Dense(2)])
+        model.compile("sgd", loss)
+        found.append(model.fit(x, x[:, :2], epochs=2, verbose=0).history["loss"])
+    assert found[0] == found[1] and found[0][1] < found[0][0]
+    model.compile("sgd", Nothing())
+    with pytest.raises(NotImplementedError, match="Nothing to define call"):
+        model.fit(x, x[:, :2], verbose=0)
