@@ -33,7 +33,7 @@ def mistake(error, words, eager=True, line=True):
     return named
 
 
-@mistake(AttributeError, "no state named 'hh' here; there are: h$")
+@mistake(AttributeError, r"no state named 'hh' here; there are: h(\. Did you mean: 'h'\?)?$")  # newer Pythons add it
 def a_name_of_a_state(x, states, weights):
     h = np.tanh(x @ weights.kernel + states.hh)  # wrong
     return h, h

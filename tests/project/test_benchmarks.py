@@ -237,6 +237,7 @@ def test_how_far_figures_lie_apart_is_told(track, monkeypatch, capsys):
 
 
 def test_commits_that_have_results_of_these_packages_are_not_measured_again(track, tmp_path, monkeypatch):
+    pytest.importorskip("asv")
     pinned = {name: one for name, (one,) in track.configuration()["matrix"]["req"].items()}
     for commit, requirements in {"a" * 40: pinned, "b" * 40: pinned | {"numpy": "1.0"}}.items():
         path = tmp_path / "reference" / f"{commit[:8]}-env.json"

@@ -59,6 +59,8 @@ def test_T12_what_a_killed_process_left_goes_with_the_next_write(tmp_path):
     processes.end(alive)
 
 
+@pytest.mark.filterwarnings("ignore:unclosed scandir:ResourceWarning")  # Python 3.13, of a listing that it interrupts
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_T12_ctrl_c_leaves_nothing_wherever_it_comes(tmp_path):
     """At every line of the writing of a file."""
     path = tmp_path / "out.csv"
