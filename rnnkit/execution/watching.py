@@ -12,6 +12,7 @@ import numpy as np
 from rnnkit.arguments import is_own
 from rnnkit.execution.assignments import APART, Assigned, Changes
 from rnnkit.execution.layer_tree import all_layers, held_arrays, held_by
+from rnnkit.identity import Same
 from rnnkit.stored_weights import StoredWeight
 
 _PLAIN = {bool, int, str, type(None)}
@@ -72,20 +73,6 @@ class Watched:
                 self.weights = arrays
         self._last, self._last_weights = last, last_weights
         return facts is None or (facts == self._facts and kinds == self._kinds)
-
-
-class Same:
-    """Wrapper of an object that equals another one with the same object."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value):
-        self.value = value
-
-    def __eq__(self, other):
-        return isinstance(other, Same) and self.value is other.value
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 def facts_of(layers) -> list:

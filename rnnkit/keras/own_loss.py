@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from rnnkit.execution.layer_tree import options_by_name
-from rnnkit.execution.watching import Same
+from rnnkit.identity import Same
 from rnnkit.keras.reads import facts_read
 from rnnkit.keras.utils import unpack_x_y_sample_weight
 from rnnkit.layers.support.tape import GradientTape, plain

@@ -20,7 +20,7 @@ import numpy as np
 from rnnkit.arguments import is_own
 from rnnkit.execution.array_functions import is_traceable
 from rnnkit.execution.layer_tree import all_layers
-from rnnkit.execution.watching import Same
+from rnnkit.identity import Same
 from rnnkit.keras import losses, ops, settings
 from rnnkit.recording import Unrepeatable
 

@@ -13,7 +13,8 @@ from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.circumstances import standing_in
 from rnnkit.execution.layer_tree import all_layers, all_or_nothing, arrays_by_name, held_by, options_by_name, put_arrays
 from rnnkit.execution.runner import Runner, add_key, copied_arrays
-from rnnkit.execution.watching import Same, call_states, restore, unmoved
+from rnnkit.execution.watching import call_states, restore, unmoved
+from rnnkit.identity import Same
 from rnnkit.optimizers.in_place import RecordedUpdate, UpdateInPlace
 from rnnkit.recording import LARGEST, Unrepeatable, noted
 from rnnkit.training.batches import Batch

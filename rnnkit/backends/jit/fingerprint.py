@@ -11,19 +11,7 @@ import numpy as np
 
 from rnnkit.backends.jit import replacements
 from rnnkit.backends.jit.step import NOT_JITTED, Live, library_of
-
-
-class Same:
-    """An object that equals itself only, and is kept alive so that nothing else gets its identity."""
-
-    def __init__(self, thing):
-        self.thing = thing
-
-    def __eq__(self, other):
-        return isinstance(other, Same) and self.thing is other.thing
-
-    def __hash__(self):
-        return id(self.thing)
+from rnnkit.identity import Same
 
 
 def content(function, known) -> tuple:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnkit.hints import Array
+from rnnkit.identity import Same
 from rnnkit.layers.support import symbolic
 from rnnkit.layers.support.added_losses import collecting, keep, regularized
 from rnnkit.layers.support.array_methods import ArrayMethods
@@ -223,7 +224,7 @@ class GradientTape:
 
         numbers = [self._number(one) for one in (*known, *replaced.values())]
         shapes = tuple([(one.shape, one.dtype) for one in made])
-        self._note(made, numbers, _Call(back, keys), (_Call, tuple(numbers), shapes, _Same(keys)))
+        self._note(made, numbers, _Call(back, keys), (_Call, tuple(numbers), shapes, Same(keys)))
         return result
 
     def tensor_of(self, variable: Variable) -> TapeArray:
@@ -555,21 +556,6 @@ class _Cotangents(dict):
         """Add to the cotangent of a weight."""
         known = self.weights.get(key)
         self.weights[key] = cotangent if known is None else added_up(known, cotangent)
-
-
-class _Same:
-    """Part of a key: equal for one object alone, which it keeps alive."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value):
-        self.value = value
-
-    def __eq__(self, other):
-        return isinstance(other, _Same) and self.value is other.value
-
-    def __hash__(self):
-        return id(self.value)
 
 
 class _Call(NamedTuple):
