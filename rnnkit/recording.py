@@ -19,7 +19,6 @@ import inspect
 import itertools
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from typing import Any
 
@@ -88,14 +87,16 @@ class Recording:
         """Note an operation that was just done; one that reads only constants, and `draws` nothing, isn't repeated.
 
         An operation with a `table` of its arrays' addresses says where these stand by the arrays' ids; given places,
-        its first entry makes a function of arrays that writes theirs. One that read what no operation wrote is refused.
+        its first entry makes a function of arrays that writes theirs. What no operation wrote may not be read, except
+        by an operation that nothing of the recording changes: its results are as unknown.
         """
-        changes = _OFTEN if draws else _NEVER
-        for array in reads:
-            found = self._owners.get(id(_owner(array)))
-            if found is None:
-                raise Unrepeatable(f"an array {array.shape} that no recorded operation wrote is read")
-            changes = max(changes, found[1])
+        known = [self._owners.get(id(_owner(array))) for array in reads]
+        changes = max([_OFTEN if draws else _NEVER, *(found[1] for found in known if found is not None)])
+        if None in known:
+            if changes or any(map(self.knows, writes)):
+                unknown = reads[known.index(None)]
+                raise Unrepeatable(f"an array {unknown.shape} that no recorded operation wrote is read")
+            return
         for array in writes:
             self._hold(array, changes)
         writer, places = table or (None, {})
@@ -185,11 +186,6 @@ class Recording:
         self._owners[id(owner)] = owner, changes if known is None else max(changes, known[1])
 
 
-def unwatched() -> AbstractContextManager:
-    """Return a context in which nothing is recorded."""
-    return nullcontext() if current() is None else within(recording=None)
-
-
 def unrepeatable(reason: str) -> None:
     """Refuse to record the caller's computation, if a recording is made."""
     if current() is not None:
@@ -213,7 +209,7 @@ def operation(function: Callable, *arguments, draws: bool = False, writes=()) ->
         return function(*arguments)
     given, written = plain(arguments), plain(list(writes))
     recording.give(*written)
-    with unwatched():
+    with within(recording=None):
         found = function(*given)
     kept = _own(found, recording, written)
     run: Callable = partial(function, *given)
@@ -303,7 +299,7 @@ class Noted(np.ndarray):
 _NUMPYS = np.ndarray, np.generic
 _OF_LAYOUT = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj}
 _OF_LAYOUT |= {np.may_share_memory, np.shares_memory}
-_MAKING = {np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.zeros, np.ones, np.full, np.tri, np.arange}
+_MAKING = {np.zeros_like, np.ones_like, np.empty_like, np.full_like}
 _REDUCING = {np.sum: np.add.reduce, np.max: np.maximum.reduce, np.min: np.minimum.reduce}
 _REDUCING |= {np.ndarray.sum: np.add.reduce, np.ndarray.max: np.maximum.reduce, np.ndarray.min: np.minimum.reduce}
 _READING = "__bool__ __int__ __index__ __float__ __complex__ item tolist tobytes"
@@ -393,8 +389,8 @@ def _done(function, arguments, options, takes_out):
         run = _copying(*given) if function is np.copyto and len(given) == 2 and not named else _as_now(run)
         recording.note(run, reads, writes)
         return found if out is None else noted(found)
-    if function in _MAKING:
-        return constant(found)
+    if (function in _MAKING and len(reads) == 1) or not reads or (function is np.asarray and not given[0].flags.writeable):
+        return constant(found) if isinstance(found, np.ndarray) else found
     if isinstance(found, (list, tuple)):
         writes = []
         kept = _own(found, recording, writes)

@@ -34,7 +34,7 @@ from rnnkit.compiler.ir.plan import (
     written_names,
 )
 from rnnkit.compiler.planning.side_by_side import is_expensive
-from rnnkit.recording import Unrepeatable, current, operation, unwatched
+from rnnkit.recording import Unrepeatable, current, operation
 
 MOST_VECTORS = 4  # registers of a value: their instructions don't wait for each other
 SIDE_BY_SIDE = 3.5  # instructions of a step that don't wait for each other either, from which two registers do
@@ -224,10 +224,9 @@ class RowPrograms:
         rows, steps = record.x.shape[:2]
         shape = -(-rows // self.lanes(rows)), steps, self.lanes(rows)
         codes = np.zeros(shape, self.dtype)
-        with unwatched():
-            again = replace(record, placed=record.placed | {written(FAILED): codes}, failed=False)
-            program, given = self._for(again, lanes, coded=True)
-            result = program.run(given, True)
+        again = replace(record, placed=record.placed | {written(FAILED): codes}, failed=False)
+        program, given = self._for(again, lanes, coded=True)
+        result = program.run(given, True)
         by_row = codes.transpose(0, 2, 1).reshape(-1, steps)[:rows]
         raise_first(by_row, record, self.plan.messages)
         self.floats = True

@@ -51,8 +51,12 @@ class View:
     def gather(table):
         """Return a view by flat element numbers, in the result's shape."""
 
+        places = table.reshape(-1)
+        places.flags.writeable = False
+
         def gathered(a, lead):
-            return a.reshape(*a.shape[:lead], -1)[..., table.reshape(-1)].reshape(a.shape[:lead] + table.shape)
+            flat = a.reshape(*a.shape[:lead], -1)
+            return flat[..., np.asarray(places, like=flat)].reshape(a.shape[:lead] + table.shape)
 
         return View(("gather", table.shape, table.tobytes()), gathered)
 
