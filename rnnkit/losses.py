@@ -30,7 +30,6 @@ from rnnkit.arguments import fraction, real_number
 from rnnkit.arrays import real, refuse
 from rnnkit.docstrings import described_as
 from rnnkit.hints import Array
-from rnnkit.recording import constant
 from rnnkit.serialization import registry
 from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Settings
@@ -382,7 +381,7 @@ def sparse_categorical_crossentropy(
     if y_true.ndim == y_pred.ndim - 1:
         y_true = y_true[..., None]
     _check_alike(y_true, y_pred, (1,))
-    chosen = y_true == constant(np.arange(y_pred.shape[-1]))
+    chosen = y_true == np.arange(y_pred.shape[-1], like=y_pred if isinstance(y_pred, np.ndarray) else None)
     if ignore_class is not None:
         chosen = np.logical_and(chosen, y_true != ignore_class)
     return -np.sum(np.where(chosen, _log_probabilities(y_pred, from_logits), 0.0), axis=-1)

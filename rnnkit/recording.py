@@ -389,7 +389,11 @@ def _done(function, arguments, options, takes_out):
         run = _copying(*given) if function is np.copyto and len(given) == 2 and not named else _as_now(run)
         recording.note(run, reads, writes)
         return found if out is None else noted(found)
-    if (function in _MAKING and len(reads) == 1) or not reads or (function is np.asarray and not given[0].flags.writeable):
+    if (
+        (function in _MAKING and len(reads) == 1)
+        or not reads
+        or (function is np.asarray and not given[0].flags.writeable)
+    ):
         return constant(found) if isinstance(found, np.ndarray) else found
     if isinstance(found, (list, tuple)):
         writes = []
@@ -402,7 +406,9 @@ def _done(function, arguments, options, takes_out):
     if isinstance(found, np.ndarray) and any(_owner(found) is _owner(one) for one in reads):
         return noted(found)
     kept = np.asarray(found)
-    if function in _REDUCING and len(given) < 3:  # with less Python around it
+    if function is np.stack and len(given) == 1 and not named:  # with less Python around it
+        run = partial(np.concatenate, [one[None] for one in given[0]])
+    if function in _REDUCING and len(given) < 3:
         run = partial(_REDUCING[function], *given, **({"axis": None} if len(given) < 2 else {}) | named)
     run = partial(run, out=kept) if takes_out else _renewing(kept, run)
     recording.note(_as_now(run), reads, [kept])

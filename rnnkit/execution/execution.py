@@ -204,8 +204,10 @@ class Execution:
                 chosen = self.gradients.get(key)
                 if chosen is None:
                     chosen = self.gradients[key] = self._differentiated(record, in_python)
-        if self.device == "cuda" and pipeline.has_vjp(self.step):
-            return on_host(chosen.vjp, record, checkpoint, truncate)
+        if pipeline.has_vjp(self.step):
+            unrepeatable("a cell's own vjp in Python may do anything, and so runs each time")
+            if self.device == "cuda":
+                return on_host(chosen.vjp, record, checkpoint, truncate)
         return chosen.vjp(record, checkpoint, truncate)
 
     def along(self, record: Record, tangents, wanted: frozenset[str] | None = None) -> Result:

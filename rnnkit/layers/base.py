@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Never, Self
@@ -48,7 +49,6 @@ from rnnkit.layers.support.pullback import options
 from rnnkit.layers.support.variable import Variable, variables_of
 from rnnkit.layers.support.vjp_runner import VJPRunner
 from rnnkit.layers.support.weight_mapping import Weights, like, pair_axes, shown
-from rnnkit.recording import unrepeatable
 from rnnkit.serialization.configuration import deserialize
 from rnnkit.serialization.registry import Configurable
 from rnnkit.shown import Shown
@@ -61,6 +61,7 @@ NO_MORE: Mapping[str, Any] = {}  # no other keywords of a call
 ENSEMBLE: list[Callable] = []  # the function that makes an ensemble of a layer, registered by the models
 
 
+_ALONE = 3 << 24  # multiply-adds of a product with the Hessian that one thread does: as long as the Python of a call
 _NUMBERS = {int, float, np.float32, np.float64, np.ndarray}
 
 _signature = functools.lru_cache(maxsize=256)(inspect.signature)
@@ -214,7 +215,9 @@ class Layer(Shown, Configurable):
         self.activity_regularizer: Any = regularizers.get(activity_regularizer)
         self._call_runner = Runner() if self.activity_regularizer is None else RegularizedCalls()
         self._vjp_runner = VJPRunner()
-        self._hvp_runners: dict[tuple[str, ...], Runner] = {}  # by the names of what they are by
+        self._hvp_runners: dict[tuple[str, ...], Runner] = defaultdict(
+            functools.partial(Runner, _ALONE)
+        )  # of products with the Hessian, by the names of what they are by
         self._assigned = Assigned()
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -223,8 +226,6 @@ class Layer(Shown, Configurable):
             raise AttributeError(
                 f"expected the weight {name!r} of {self.name!r} to be replaced by layer.{name}.assign(value)"
             )
-        if name != "_generator":
-            unrepeatable(f"a call keeps {name!r}")
         numbers = type(value) in _NUMBERS and type(self.__dict__.get(name)) in _NUMBERS
         super().__setattr__(name, value)
         assigned(self, name, numbers)

@@ -37,6 +37,11 @@ class Part:
         """The number of used entries."""
         return float(plain(self.sums)[1])
 
+    @property
+    def mean(self) -> np.ndarray:
+        """The mean over used entries of weight times loss; 0 without any."""
+        return operation(lambda sums: np.array(sums[0] / sums[1] if sums[1] else 0.0), self.sums)
+
     def pull(self, scale=1.0) -> Any:
         """Return the cotangent of ``scale * total``: an array like y_pred, exactly 0 where an entry isn't used."""
         return self._scaled(lambda sums: scale)

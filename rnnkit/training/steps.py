@@ -65,8 +65,8 @@ class Stepper:
         """The number of updates so far, which seeds the draws of an epoch."""
         return self.compiled.optimizer.iterations
 
-    def reads(self) -> list:
-        """Return, for comparison, what the losses read besides their arguments, the model and its layers."""
+    def reads(self) -> list | None:
+        """Return, for comparison, what the losses read besides arguments, model and layers; None if it isn't known."""
         return []
 
     def has_lost(self, sums: list) -> bool:
@@ -179,7 +179,7 @@ class Stepper:
 
     def test(self, batch: Batch, tally: Tally) -> None:
         """Add a batch's loss and metrics, outside training."""
-        found = self.model._test_runner.run(self.model, self._tested, batch.parts(), {})
+        found = self.model._update_runner.of_tests.run(self.model, self._tested, batch.parts(), {})
         outputs, masks, sums, added = self._tested(self.model, *batch.parts()) if found is None else found
         penalty = self.trained_weights()[-1] + sum(map(float, added))
         tally.add(self.model._of_all_members(batch), outputs, masks, parts_of(sums), penalty)

@@ -11,7 +11,7 @@ from rnnkit.backends.cpu.language.addresses import address, write_addresses
 from rnnkit.backends.cpu.language.programs import kernel, load
 from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.simd.bounds_check import checked
-from rnnkit.recording import Recording, Unrepeatable, current, noted, plain
+from rnnkit.recording import Recording, Unrepeatable, noted
 
 
 def finite_test(array: np.ndarray) -> Callable[[], int]:
@@ -43,19 +43,6 @@ class Copies:
             checked(self._run, arrays, self._kept, self._words)()
         else:
             self.run()
-
-
-def stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Return arrays along a new first axis, in a recording by one call of compiled code."""
-    recording = current()
-    if recording is None or not all(one.flags.c_contiguous for one in arrays):
-        return np.stack(arrays)
-    first, arrays = arrays[0], plain(list(arrays))
-    whole = np.empty((len(arrays), *first.shape), first.dtype)
-    copies = Copies([whole[k, ...] for k in range(len(arrays))], arrays)
-    copies()
-    recording.note(copies, arrays, [whole])
-    return noted(whole)
 
 
 @cache

@@ -154,6 +154,7 @@ class Program:
     def run(self, record: Record, alone: bool = False) -> Result:
         """Return the results of one call, which `alone` keeps in this thread; `StepFailed` if a row fails at a step."""
         if self.plan.messages:
+            unrepeatable("its steps are checked")
             codes = partial(np.zeros, dtype=self.dtype)
             return checked(partial(self._run_unchecked, alone=alone), record, self.plan.messages, codes)
         return self._run_unchecked(record, alone)

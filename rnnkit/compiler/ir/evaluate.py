@@ -29,8 +29,8 @@ def evaluate(nodes, inputs, dtype) -> dict[int, np.ndarray]:
 class Evaluation:
     """Evaluation of nodes for changing inputs: all that depends on the graph alone is done once.
 
-    `within` is the loop whose body this is; what doesn't depend on it is given. More than `rounds` rounds of a loop raise
-    `LongLoop`.
+    `within` is the loop whose body this is; what doesn't depend on it is given. More than `rounds` rounds of a loop
+    raise `LongLoop`.
     """
 
     def __init__(self, nodes, dtype, within=None, rounds=None):
@@ -74,7 +74,9 @@ class Evaluation:
 
     def __call__(self, inputs, outside=()) -> dict[int, np.ndarray]:
         """Return the values of all nodes, by id; in the body of a loop those of `outside` are given."""
-        like = next((one for one in inputs.values() if isinstance(one, np.ndarray) and type(one) is not np.ndarray), None)
+        like = next(
+            (one for one in inputs.values() if isinstance(one, np.ndarray) and type(one) is not np.ndarray), None
+        )
         values = {number: np.asarray(literal, like=like) for number, literal in self._literals.items()}
         values.update(zip([node.id for node in self.outside], outside, strict=True))
         for number, key in self._given:
