@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnkit.backends.cpu import tuning
-from rnnkit.backends.cpu.moves import recorded_moves
+from rnnkit.backends.cpu.moves import moved
 from rnnkit.backends.cpu.program import Program, row_blocks
 from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.threads.buffer_pool import borrow
@@ -303,17 +303,16 @@ class _Pull:
             added = iter([np.sum(one, axis=0) for one in by_row])
             others, sums = iter(totals), self.backward.sums
             totals = [next(added if s.b.source == "total" else others) for s in sums] or list(added)
-        recording = current()
-        if recording is None or not weights:
+        if current() is None or not weights:
             return finish(weights, totals)
         if not finish.only_moves or not totals:
             return operation(finish, weights, totals)
         names, arrays, count = list(weights), [*weights.values(), *totals], len(weights)
 
-        def moved(*given):
+        def gradients(*given):
             return list(finish(dict(zip(names, given[:count], strict=True)), list(given[count:])).values())
 
-        return dict(zip(names, recorded_moves(recording, moved, arrays), strict=True))
+        return dict(zip(names, moved(gradients, arrays), strict=True))
 
     def segment(self, first, end, residuals, d_outputs) -> None:
         """Go back over some steps."""
