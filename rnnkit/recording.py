@@ -88,12 +88,12 @@ class Recording:
 
         An operation with a `table` of its arrays' addresses says where these stand by the arrays' ids; given places,
         its first entry makes a function of arrays that writes theirs. What no operation wrote may not be read, except
-        by an operation that nothing of the recording changes: its results are as unknown.
+        by an operation of that and constants: its results are as unknown.
         """
         known = [self._owners.get(id(_owner(array))) for array in reads]
         changes = max([_OFTEN if draws else _NEVER, *(found[1] for found in known if found is not None)])
         if None in known:
-            if changes or any(map(self.knows, writes)):
+            if changes or not writes or any(map(self.knows, writes)):
                 unknown = reads[known.index(None)]
                 raise Unrepeatable(f"an array {unknown.shape} that no recorded operation wrote is read")
             return

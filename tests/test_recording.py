@@ -244,12 +244,16 @@ def test_what_has_nothing_to_do_with_the_call_is_not_noted():
     recording = recorded(x)
     with recording:
         y = np.zeros_like(noted(x)) + np.ones(2)
-        assert operation(lambda a: a + 1, np.ones(2)).tolist() == [2, 2]
+        assert plain(operation(lambda a: a + 1, np.ones(2))).tolist() == [2, 2]
         assert not recording.operations and not recording.knows(y)
         with pytest.raises(Unrepeatable, match="no recorded operation wrote"):
             noted(x) + y
         with pytest.raises(Unrepeatable, match="no recorded operation wrote"):
             operation(np.copyto, noted(x), y, writes=[noted(x)])
+        with pytest.raises(Unrepeatable, match="no recorded operation wrote"):
+            operation(lambda a: None, np.ones(2))  # a check
+        with pytest.raises(Unrepeatable, match="no recorded operation wrote"):
+            bool(y.all())
 
 
 def test_arrays_that_numpy_makes_like_those_of_the_call_are_constants():
