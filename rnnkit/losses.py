@@ -27,7 +27,7 @@ import numpy as np
 from rnnkit import docstrings
 from rnnkit.activations import log_softmax, softplus
 from rnnkit.arguments import fraction, real_number
-from rnnkit.arrays import real, refuse
+from rnnkit.arrays import numbers_of, real, refuse
 from rnnkit.docstrings import described_as
 from rnnkit.hints import Array
 from rnnkit.serialization import registry
@@ -381,7 +381,8 @@ def sparse_categorical_crossentropy(
     if y_true.ndim == y_pred.ndim - 1:
         y_true = y_true[..., None]
     _check_alike(y_true, y_pred, (1,))
-    chosen = y_true == np.arange(y_pred.shape[-1], like=y_pred if isinstance(y_pred, np.ndarray) else None)
+    numbers = numbers_of(y_pred)
+    chosen = y_true == np.arange(y_pred.shape[-1], like=numbers if isinstance(numbers, np.ndarray) else None)
     if ignore_class is not None:
         chosen = np.logical_and(chosen, y_true != ignore_class)
     return -np.sum(np.where(chosen, _log_probabilities(y_pred, from_logits), 0.0), axis=-1)

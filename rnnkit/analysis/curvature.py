@@ -275,9 +275,10 @@ class _Point:
     def _of_sum(self, result, x: bool) -> Any:
         """Return the gradient of the sum of the outputs' tangents, or of its real part; it reads no output."""
         steps = self.x.shape[1] if self.layer.return_sequences else 1
-        d = np.zeros((steps, *result.last.shape[1:]), self.layer.dtype, like=result.last)
+        d = np.zeros((steps, *result.last.shape[1:]), self.layer.dtype)
         d[(slice(None), 1, 0) if self.layer._execution.step.outputs is not None else (slice(None), 1)] = 1
-        rows = np.broadcast_to(d, (len(result.last), *d.shape))
+        d.flags.writeable = False
+        rows = np.broadcast_to(np.asarray(d, like=result.last), (len(result.last), *d.shape))
         return result.pull(*((rows, None) if self.layer.return_sequences else (None, rows[:, 0])), None, x)
 
     def _cotangents(self, of, y, dy) -> tuple[np.ndarray, np.ndarray]:

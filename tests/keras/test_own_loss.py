@@ -81,6 +81,12 @@ def with_loss(self, y, y_pred):
     return ops.exp(-self.inner(y, y_pred)) + keras.losses.mean_absolute_error(y, y_pred)[0]
 
 
+def with_ids(self, y, y_pred):
+    p = ops.sigmoid(y_pred)
+    of_ids = keras.losses.sparse_categorical_crossentropy(ops.cast(y > 0, "int32"), ops.concatenate([p, 1 - p], -1))
+    return ops.mean(of_ids)
+
+
 def by_default(self, y, y_pred, x=None):
     return 2.0 * self.of_keras(x, y, y_pred)
 
@@ -113,7 +119,7 @@ def with_math(self, y, y_pred):
 
 
 KNOWN = [with_attribute, with_global, with_class_attribute, with_method, with_property, with_closure(), with_weight]
-KNOWN += [with_teacher, with_loss, with_list, with_branch_by_size, by_default]
+KNOWN += [with_teacher, with_loss, with_ids, with_list, with_branch_by_size, by_default]
 DECIDING = [with_branch, with_rows, with_math]
 UNKNOWN = {
     "a list": lambda self, y, y_pred: (KEPT.append(1), len(KEPT) * error(y, y_pred))[1],

@@ -45,7 +45,8 @@ class View:
     @staticmethod
     def item(key, name):
         plain = all(isinstance(k, slice) and k.step in (None, 1) for k in key)
-        return View(("item", name), lambda a, lead: a[(slice(None),) * lead + key], plain, key)
+        given = tuple(k.tolist() if isinstance(k, np.ndarray) else k for k in key)
+        return View(("item", name), lambda a, lead: a[(slice(None),) * lead + given], plain, key)
 
     @staticmethod
     def gather(table):
