@@ -10,7 +10,6 @@ from operator import is_not
 from typing import Any
 
 from rnnkit.arguments import is_own
-from rnnkit.recording import unrepeatable
 
 # Attributes that no recording depends on: a call sets them itself, and stateful layers aren't repeated; fit sets them.
 PASSING = {"_kept", "_added_losses", "_generator", "_assigned", "history", "stop_training"}
@@ -44,8 +43,6 @@ class Assigned:
 
 def assigned(layer: Any, name: str, numbers: bool = False) -> None:
     """Note an assignment to an attribute of a layer, perhaps of numbers in the place of numbers."""
-    if name != "_generator":
-        unrepeatable(f"a call keeps {name!r}")
     if name not in PASSING and (own := vars(layer).get("_assigned")) is not None:
         own.last = Changes.last = next(Changes.numbers)
         if not numbers:
@@ -118,7 +115,6 @@ def by_attributes(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def weights_replaced() -> None:
     """Note that weights of some layer were replaced."""
-    unrepeatable("a call replaces weights")
     Changes.weights = Changes.last = next(Changes.numbers)
 
 

@@ -49,6 +49,7 @@ from rnnkit.layers.support.pullback import options
 from rnnkit.layers.support.variable import Variable, variables_of
 from rnnkit.layers.support.vjp_runner import VJPRunner
 from rnnkit.layers.support.weight_mapping import Weights, like, pair_axes, shown
+from rnnkit.recording import unrepeatable
 from rnnkit.serialization.configuration import deserialize
 from rnnkit.serialization.registry import Configurable
 from rnnkit.shown import Shown
@@ -226,6 +227,8 @@ class Layer(Shown, Configurable):
             raise AttributeError(
                 f"expected the weight {name!r} of {self.name!r} to be replaced by layer.{name}.assign(value)"
             )
+        if name != "_generator":
+            unrepeatable(f"a call keeps {name!r}")
         numbers = type(value) in _NUMBERS and type(self.__dict__.get(name)) in _NUMBERS
         super().__setattr__(name, value)
         assigned(self, name, numbers)

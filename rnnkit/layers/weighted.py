@@ -21,7 +21,7 @@ from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.seeds import weight_generator
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.validation import finite_under_mask
-from rnnkit.recording import constant
+from rnnkit.recording import constant, unrepeatable
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
@@ -80,6 +80,7 @@ class _OwnArrays(HeldWeights):
         return self.layer._options
 
     def put(self, arrays: Mapping[str, np.ndarray]) -> None:
+        unrepeatable("a call replaces weights")
         vars(self.layer)["_own"] = self.layer._own | dict(arrays)  # the same names: no attribute changes
         weights_replaced()
 

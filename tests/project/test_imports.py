@@ -133,7 +133,7 @@ def test_types_make_two_circles():
 # What notes operations, or has recordings of its own; other code is NumPy, which a recording sees by itself.
 KNOW_OF_RECORDINGS = """
     arrays backends.cpu.gradient backends.cpu.layer_kernels backends.cpu.program backends.cpu.row_program
-    backends.cpu.weight_sums backends.python.eager execution.array_functions execution.assignments execution.execution
+    backends.cpu.weight_sums backends.python.eager execution.array_functions execution.execution
     execution.runner keras.steps layers.attention layers.base layers.batch_normalization layers.effects layers.embedding
     layers.stream layers.support.added_losses layers.support.attending layers.support.row_gradient
     layers.support.seeds layers.support.tape layers.support.vjp_runner
