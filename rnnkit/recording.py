@@ -8,9 +8,9 @@ The arrays of such a call are `Noted`: NumPy's functions of these, their methods
 Only compiled code, which takes addresses, notes itself, and `operation` notes a function whose inside NumPy can't show.
 
 A recording follows every array to its owner, the array whose memory it shows. An operation may read arrays that an
-earlier operation wrote, or that were given or declared constant. If one reads anything else, the call can't be
-recorded: Python has computed something that no repetition would compute again. Where Python decides by numbers, a
-repetition checks that these decide the same.
+earlier operation wrote, or that were given or are constant, as what NumPy makes of no array. If one reads anything
+else, the call can't be recorded: Python has computed something that no repetition would compute again. Where Python
+decides by numbers, a repetition checks that these decide the same.
 """
 
 from __future__ import annotations
