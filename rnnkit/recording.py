@@ -156,21 +156,18 @@ class Recording:
         self._hold(found, _OFTEN)
         return found
 
-    def by_threads(self, shared: Callable[[], Any], alone: Callable[[], Any]) -> Callable[[], None]:
-        """Return an operation that threads share, or that this one does alone where they aren't free.
+    def share(self, shared: Callable[[], Any], alone: Callable[[], Any]) -> None:
+        """Do an operation that threads share, `alone` where they aren't free."""
+        done = shared()
+        if done is None:
+            alone()
+        elif done is not True:
+            self.abandoned()
 
-        If a thread was abandoned in the middle of it, it isn't repeated any more.
-        """
-
-        def run():
-            done = shared()
-            if done is None:
-                alone()
-            elif done is not True:
-                self.is_unsafe = True
-                raise Unrepeatable("a thread may still write to its memory")
-
-        return run
+    def abandoned(self) -> None:
+        """Refuse repetition, since a thread was abandoned in the middle of an operation."""
+        self.is_unsafe = True
+        raise Unrepeatable("a thread may still write to its memory")
 
     def prepare(self) -> None:
         """Repeat the operations that depend only on arrays that change rarely."""

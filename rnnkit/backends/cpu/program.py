@@ -261,7 +261,7 @@ class Program:
                     called = None
                     if threads > 1:
                         given = self.code.address, p, n, groups, blocks, memory, threads, keep, trials, steps
-                        again = recording.by_threads(partial(self.team.run, *given), again)
+                        again = partial(recording.share, partial(self.team.run, *given), again)
                     elif blocks == 1:
                         numbers = p_at, n_at, 0, groups, scratch_at, 0, 1, 0
                         called = Called(self.code.address, address(p[-1:]), numbers)

@@ -174,7 +174,7 @@ class OuterSum:
 
         if threads > 1:
             team.prepare()
-            add = recording.by_threads(share, alone)
+            add = partial(recording.share, share, alone)
 
         def run(add=add, again=again):
             if again is not None:
