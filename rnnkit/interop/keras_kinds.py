@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from rnnkit import constraints, initializers, regularizers
 from rnnkit.activations import ACTIVATIONS
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
 from rnnkit.configured import parameters
-from rnnkit.layers.activation_layers import ELU, LeakyReLU, ReLU, Softmax
-from rnnkit.layers.attention import AdditiveAttention, Attention
-from rnnkit.layers.batch_normalization import BatchNormalization
-from rnnkit.layers.bidirectional import Bidirectional
-from rnnkit.layers.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
-from rnnkit.layers.convolution import Conv1D
-from rnnkit.layers.dense import Dense, Dropout
-from rnnkit.layers.dot import Dot
-from rnnkit.layers.embedding import Embedding
-from rnnkit.layers.masking import Masking
-from rnnkit.layers.memoryless import Activation
-from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
-from rnnkit.layers.moving_steps import Cropping1D, Permute, UpSampling1D, ZeroPadding1D
-from rnnkit.layers.multi_head_attention import MultiHeadAttention
-from rnnkit.layers.noise import AlphaDropout, GaussianDropout, GaussianNoise, SpatialDropout1D
-from rnnkit.layers.normalization import LayerNormalization, UnitNormalization
-from rnnkit.layers.parametric_relu import PReLU
-from rnnkit.layers.pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
-from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
-from rnnkit.layers.rnn import RNN
-from rnnkit.layers.shaping import Flatten, RepeatVector, Reshape
-from rnnkit.layers.time_distributed import TimeDistributed
+from rnnkit.layers import PUBLIC
 
 # Keras's initializers without settings of their own, and those with some: their class, and the settings' names.
 NAMED = {
@@ -167,53 +147,49 @@ class Kind:
     """The conversion of a class of Keras."""
 
     make: Callable[..., Any]  # the class of rnnkit
-    takes: list[str] = field(default_factory=list)  # options with the same name in both
-    fixed: dict[str, tuple] = field(default_factory=dict)  # options that rnnkit lacks: values without an effect
+    takes: list[str]  # options with the same name in both
 
 
-# Options of every layer, those that Keras hasn't, and the seed, which Keras gives to layers that draw alone.
+# Options of every layer, and those that Keras hasn't.
 _NOT_TAKEN = {"dtype", "name", "activity_regularizer", "device", "flash_attention", "seed"}
-
-
-def _kind(make, fixed=None, draws: bool = False) -> Kind:
-    """Return the conversion of a class whose options are those of rnnkit's constructor, besides fixed ones."""
-    own = [one.name for one in parameters(make)]
-    taken = [name for name in own if name not in _NOT_TAKEN | set(fixed or ()) or (draws and name == "seed")]
-    return Kind(make, taken, fixed or {})
-
-
-_LAST = {"data_format": ("channels_last", None)}
-_WEIGHTS = {"lora_rank": (None,), "lora_alpha": (None,), "quantization_config": (None,)}
-_RENORM = {"renorm": (False,), "renorm_clipping": (None,), "renorm_momentum": (0.99,)}
-_PLAIN = (
-    Masking, Activation, Reshape, RepeatVector, LayerNormalization, UnitNormalization, Permute, Cropping1D,
-    UpSampling1D, Softmax, ReLU, LeakyReLU, ELU, PReLU, Concatenate, Add, Subtract, Multiply, Average, Maximum, Minimum,
-    Dot,
-)  # fmt: skip
-_DRAWING = (
-    SimpleRNN, GRU, LSTM, SpatialDropout1D, GaussianNoise, GaussianDropout, AlphaDropout, Attention, AdditiveAttention,
-    MultiHeadAttention,
-)  # fmt: skip
-_FIXED: dict[type, dict[str, tuple]] = {
-    Dense: _WEIGHTS,
-    Embedding: {**_WEIGHTS, "input_length": (None,)},
-    BatchNormalization: {"synchronized": (False,), **_RENORM},
-    Conv1D: {**_WEIGHTS, **_LAST},
-    **dict.fromkeys((Flatten, GlobalAveragePooling1D, GlobalMaxPooling1D, ZeroPadding1D), _LAST),
-    **dict.fromkeys((MaxPooling1D, AveragePooling1D), _LAST),
+_DRAWING = {"rate", "stddev", "dropout"}  # Keras gives a seed to layers with one of these
+_FIXED: dict[str, tuple] = {  # options that rnnkit lacks: values without an effect
+    "activity_regularizer": (None,),
+    "autocast": (True,),
+    "data_format": ("channels_last", None),
+    "input_length": (None,),
+    "lora_alpha": (None,),
+    "lora_rank": (None,),
+    "noise_shape": (None,),
+    "quantization_config": (None,),
+    "renorm": (False,),
+    "renorm_clipping": (None,),
+    "renorm_momentum": (0.99,),
+    "synchronized": (False,),
+    "unroll": (False, True),
 }
-CELLS = {one.__name__: _kind(one, draws=True) for one in (SimpleRNNCell, GRUCell, LSTMCell)}
-LAYERS = {
-    **{one.__name__: _kind(one) for one in _PLAIN},
-    **{one.__name__: _kind(one, draws=True) for one in _DRAWING},
-    **{one.__name__: _kind(one, fixed) for one, fixed in _FIXED.items()},
-    **{one.__name__: _kind(one, {"unroll": (False, True)}, True) for one in (ConvLSTM1D, ConvLSTM2D, ConvLSTM3D)},
-    "Dropout": _kind(Dropout, {"noise_shape": (None,)}, draws=True),
-}
-WRAPPERS = {one.__name__: _kind(one) for one in (RNN, Bidirectional, TimeDistributed)}
+_OWN = {"ArrayFunction", "Lambda", "Operation"}  # layers that Keras hasn't, or has as others
+WRAPPING = ("RNN", "Bidirectional", "TimeDistributed")
+
+
+def _kind(make: type) -> Kind:
+    """Return the conversion of a class whose options are those of rnnkit's constructor."""
+    options = dict.fromkeys(one.name for one in parameters(make))
+    taken = [name for name in options if name not in _NOT_TAKEN or (name == "seed" and options.keys() & _DRAWING)]
+    return Kind(make, taken)
+
+
+def _kinds(names: Iterable[str]) -> dict[str, Kind]:
+    return {name: _kind(getattr(importlib.import_module(PUBLIC[name]), name)) for name in names}
+
+
+IN_KERAS = [name for name in PUBLIC if name not in _OWN]
+CELLS = {one.__name__: _kind(one) for one in (SimpleRNNCell, GRUCell, LSTMCell)}
+WRAPPERS = _kinds(WRAPPING)
+LAYERS = _kinds(name for name in IN_KERAS if name not in WRAPPING)
 MODELS = ("Sequential", "Functional", "Model")
 # Functions of keras.ops in a model's graph that a layer of rnnkit computes.
-OPERATIONS = {kind.__name__: kind for kind in (Add, Subtract, Multiply, Maximum, Minimum, Concatenate)}
+OPERATIONS = {name: LAYERS[name].make for name in "Add Subtract Multiply Maximum Minimum Concatenate".split()}
 
 _COMMON = ("name", "trainable", "dtype")
 
@@ -225,12 +201,11 @@ def known() -> list[str]:
 
 def arguments(kind: Kind, config: Mapping[str, Any], what: str, custom: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of rnnkit's class for a configuration of Keras; a ValueError for an unsupported option."""
-    fixed = {"activity_regularizer": (None,), "autocast": (True,), **kind.fixed}
     found = {}
     for name, value in config.items():
         if name in kind.takes:
             found[name] = converted(name, value, f"{name} of {what}", custom)
-        elif name in fixed and value in fixed[name]:
+        elif name in _FIXED and value in _FIXED[name]:
             continue
         elif name not in _COMMON:
             raise ValueError(f"expected {what} without {name}={value!r}, an option that rnnkit hasn't")

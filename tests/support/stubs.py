@@ -1,4 +1,5 @@
-"""The stubs of rnnkit: what type checkers cannot see in modules that import names late or make signatures.
+"""The stubs of rnnkit, what type checkers cannot see in modules that import names late or make signatures; and the page
+of layers in the reference.
 
 ``python tests/support/stubs.py`` writes them; a test compares them with what the modules have.
 """
@@ -24,7 +25,8 @@ def package(name: str, later: dict[str, str], subpackages: tuple[str, ...] = ())
     own = sorted([*subpackages, *places.pop(name, [])])
     lines = [_import(place, list(set(names) & set(module.__all__))) for place, names in sorted(places.items())]
     lines[:0] = [f"from {name} import {public} as {public}\n" for public in own]
-    listed = "".join(f'    "{public}",\n' for public in module.__all__)
+    ordered = sorted(module.__all__, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+    listed = "".join(f'    "{public}",\n' for public in ordered)
     return f"{HEAD}{''.join(lines)}\n__all__ = [\n{listed}]\n"
 
 
@@ -62,6 +64,20 @@ def recurrent() -> str:
     return text
 
 
+def reference() -> str:
+    """The page of layers with each public one, new ones behind the last of the same module."""
+    page = (ROOT / "docs/reference/layers.md").read_text(encoding="utf-8")
+    public = importlib.import_module("rnnkit.layers").PUBLIC
+    for name, module in public.items():
+        if f"   {name}\n" not in page:
+            listed = [other for other in public if public[other] == module and f"   {other}\n" in page]
+            if not listed:
+                raise ValueError(f"expected {name} in a section of docs/reference/layers.md: it is alone in {module}")
+            last = max(listed, key=lambda other: page.index(f"   {other}\n"))
+            page = page.replace(f"   {last}\n", f"   {last}\n   {name}\n")
+    return page
+
+
 def stubs() -> dict[Path, str]:
     """The text of each stub by its file."""
     rnnkit, forecast = importlib.import_module("rnnkit"), importlib.import_module("rnnkit.forecast")
@@ -70,6 +86,7 @@ def stubs() -> dict[Path, str]:
         ROOT / "rnnkit/__init__.pyi": package("rnnkit", rnnkit._LATER, rnnkit._SUBPACKAGES),
         ROOT / "rnnkit/forecast/__init__.pyi": package("rnnkit.forecast", places),
         ROOT / "rnnkit/layers/recurrent.pyi": recurrent(),
+        ROOT / "docs/reference/layers.md": reference(),
     }
 
 
