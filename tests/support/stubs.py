@@ -1,5 +1,5 @@
-"""The stubs of rnnkit, what type checkers cannot see in modules that import names late or make signatures; and the page
-of layers in the reference.
+"""The stubs of rnnkit, what type checkers cannot see in modules that import names late or make signatures; and what
+pages list: the public layers in the reference, and the functions of scipy.special that a traced step may use.
 
 ``python tests/support/stubs.py`` writes them; a test compares them with what the modules have.
 """
@@ -7,7 +7,13 @@ of layers in the reference.
 import ast
 import importlib
 import inspect
+import textwrap
 from pathlib import Path
+
+import scipy.special
+
+from rnnkit.compiler.ir.operations import COMPOSED, OPERATIONS
+from rnnkit.compiler.tracing.python_functions import SPECIAL
 
 ROOT = Path(__file__).parents[2]
 HEAD = '"""Written by tests/support/stubs.py: for type checkers alone."""\n\n'
@@ -78,6 +84,21 @@ def reference() -> str:
     return page
 
 
+def functions() -> str:
+    """The page of tracing with the functions of scipy.special that are operations of a graph, or made of some."""
+    page = (ROOT / "docs/tracing.md").read_text(encoding="utf-8")
+    aliases = {alias for one in OPERATIONS.values() for alias in one.aliases}
+    known = sorted(
+        vars(scipy.special).keys() & {*OPERATIONS, *aliases, *COMPOSED, *SPECIAL} - {"softplus"}
+    )  # new there
+    listed = ", ".join(f"`{name}`" for name in known)
+    text = textwrap.fill(
+        f"- of `scipy.special`: {listed}, and `kve` of the orders 0 and 1;", 120, subsequent_indent="  "
+    )
+    before, rest = page.split("- of `scipy.special`: ")
+    return before + text + "\n" + rest.split(";\n", 1)[1]
+
+
 def stubs() -> dict[Path, str]:
     """The text of each stub by its file."""
     rnnkit, forecast = importlib.import_module("rnnkit"), importlib.import_module("rnnkit.forecast")
@@ -87,6 +108,7 @@ def stubs() -> dict[Path, str]:
         ROOT / "rnnkit/forecast/__init__.pyi": package("rnnkit.forecast", places),
         ROOT / "rnnkit/layers/recurrent.pyi": recurrent(),
         ROOT / "docs/reference/layers.md": reference(),
+        ROOT / "docs/tracing.md": functions(),
     }
 
 
