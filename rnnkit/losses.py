@@ -636,7 +636,7 @@ def get(identifier: Any) -> Callable:
 
 
 def loss_config(identifier) -> str | dict:
-    """What `get` makes the same loss of: a name, an object's settings, or how a function is known."""
+    """Return what `get` makes the same loss of: a name, an object's settings, or how a function is known."""
     loss = get(identifier)
     if isinstance(loss, Loss):
         return named_config(loss, CLASSES)  # type: ignore[return-value]
@@ -645,7 +645,7 @@ def loss_config(identifier) -> str | dict:
 
 
 def name_of(loss) -> str:
-    """What a loss is called: its function's name, an object's own, or its class's."""
+    """Return a loss's name: its function's, an object's own, or its class's."""
     return getattr(loss, "__name__", None) or getattr(loss, "name", None) or type(loss).__name__
 
 

@@ -295,7 +295,7 @@ def test_cards_of_arguments():
     assert cards.ends(range(10), 10, 8) == ([0, 1, 2, 3, 4, 5], 2, [8, 9])
     assert cards.ends(range(8), 8, 8) == (list(range(8)), 0, [])
     assert cards.table_of(("a",), []) is None
-    assert cards.told(lambda: 1 / 0) == ""
+    assert cards.text_or_empty(lambda: 1 / 0) == ""
     long = cards.Card("X", code="x" * 999)
     assert len(long.shown_code) == 240 and cards.Card("X", code="X()").shown_code == ""
 

@@ -1,4 +1,4 @@
-"""What a user holds: layers, which check, normalize, run and shape."""
+"""Layers, which check, normalize, run and shape."""
 
 # The public layers, by module. Their names in `rnnkit`, `rnnkit.keras.layers` and the reference follow from these.
 PUBLIC = {

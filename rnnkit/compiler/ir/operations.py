@@ -235,7 +235,7 @@ _LOG_2, _LOG_10 = math.log(2.0), math.log(10.0)
 _ERF_SLOPE = 2.0 / math.sqrt(math.pi)
 # The slope of sinc over x, in x²: the powers of sin(πx) / (πx), each derived.
 _SINC_SLOPE = [(-1) ** k * math.pi ** (2 * k) * 2 * k / math.factorial(2 * k + 1) for k in range(9, 0, -1)]
-_EXPREL_SLOPE = [k / math.factorial(k + 1) for k in range(19, 0, -1)]  # in x
+_EXPREL_SLOPE: list = [k / math.factorial(k + 1) for k in range(19, 0, -1)]  # in x
 
 OPERATIONS: dict[str, Operation] = {
     # arithmetic

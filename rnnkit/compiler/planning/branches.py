@@ -91,7 +91,7 @@ _Path = tuple[tuple[_Group, bool], ...]
 
 
 class _Arrangement:
-    """Where each line goes.
+    """The places of lines in branches.
 
     Attributes
     ----------
@@ -144,7 +144,7 @@ class _Arrangement:
     # What is known
 
     def _literals(self, name: str, holds: bool) -> list[Literal]:
-        """What holds if a condition does, or if it doesn't: itself, and what it is made of."""
+        """Return what is true if a condition is, or if it isn't: itself, and the conditions that it is made of."""
         line = self.conditions.get(name)
         if line is not None and line.op == "logical_not":
             return self._literals(line.args[0], not holds)
@@ -162,7 +162,7 @@ class _Arrangement:
         return self.known[path]
 
     def _truth(self, name: str, known: set[Literal]) -> bool | None:
-        """What a condition is known to be."""
+        """Return the value that a condition is known to have; None if it isn't."""
         (own, holds), *_ = self._literals(name, True)
         if (own, holds) in known:
             return True

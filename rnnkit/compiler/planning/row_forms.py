@@ -87,7 +87,7 @@ class _InPlace:
         return self.same.get(node.id, node)
 
     def _base(self, change: Node, array: Node) -> Node:
-        """What a change changes: an array as it was, or as the other way left it."""
+        """Return the array that a change is made in: as it was, or as the other way left it."""
         array = self._now(array)
         return self.bases.get(change.id, {}).get(array.id, array)
 
@@ -134,7 +134,7 @@ class _InPlace:
         self.same[node.id] = ways[-1].end
 
     def _looks(self, array: Node, way: _Way, end: Node, choice: Node) -> list[Node]:
-        """What reads elements of an array on a way only, behind what another way leaves of it."""
+        """Return the nodes that read elements of an array on a way only, behind what another way leaves of it."""
         changes = self._made_on(way, choice)
         found = [user for user in self._users(array) if user.op in ("take", "view") and user.id > end.id]
         return [one for one in found if one.id not in self.bases and self._is_only_on(way, one, changes)]
@@ -150,7 +150,7 @@ class _InPlace:
             found.append(array)
 
     def _users(self, array: Node) -> set[Node]:
-        """What reads an array, also as a choice that it has become."""
+        """Return the nodes that read an array, also as a choice that it has become."""
         found = set()
         for user in self.users.get(array.id, ()):
             found.add(user)
@@ -207,7 +207,7 @@ class _Way:
         return self.changes[0]
 
     def end_like(self, base: Node) -> Node | None:
-        """What all changes make of an array, in that one's shape."""
+        """Return the array after all changes, in the shape of `base`; None if it has another one."""
         for array in self.changes:
             if array.shape == base.shape:
                 return array

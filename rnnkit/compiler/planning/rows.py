@@ -306,7 +306,7 @@ class _Planner:
         return self._elements(node, self._prepacked(node))
 
     def _prepacked(self, node) -> Buffer:
-        """Where the program finds what depends on weights alone."""
+        """Return the buffer of a node that depends on weights alone."""
         name = str(node.attr) if node.op == "weight" else "number" if node.op == "literal" else "of weights"
         made = self.plan.own if self.own_weights and node.op != "literal" else self.plan.prepacked
         found = next((buffer for buffer, one in made.items() if one is node), None)
@@ -381,7 +381,7 @@ class _Planner:
         return slot
 
     def _in_memory(self, node) -> Slot:
-        """Where a node is in memory, written there if it isn't yet."""
+        """Return the slot of a node in memory, written there if it isn't yet."""
         if node.id not in self.slots and _is_whole(node):
             self._in_memory(node.args[0])
             self._share(node)
@@ -620,7 +620,7 @@ class _Planner:
             made.going = self._new_slot("going", rounds, "bool")
 
     def _taped(self, body, loop, made, forward) -> None:
-        """What the loop carried whose rounds are undone."""
+        """Read from the tape the numbers that the loop carried whose rounds are undone."""
         for one in body:
             if one.op == "taped" and one.attr[0] == loop.id:
                 slot = self.taped[forward.id, one.attr[1]]
@@ -664,7 +664,7 @@ def _is_whole(node) -> bool:
 
 
 def _rounds_at_most(node) -> int:
-    """How often a loop goes round, as far as its condition says it."""
+    """Return the most rounds of a loop, as far as its condition says them."""
     go = node.args[node.attr.count]
     if go.op == "less" and go.args[0].op == "round" and go.args[1].op == "literal":
         return max(1, int(go.args[1].attr))

@@ -166,7 +166,7 @@ def _bounds(graph: Graph, states: list[int], largest: int) -> tuple[dict[int, Bo
 def _grown(
     graph: Graph, states: list[int], numbers: list[int], widened: bool, others: dict[int, Bounds] | None = None
 ) -> dict[int, Bounds] | None:
-    """What bounds of 0 become by steps, until they stay or are beyond all numbers in the step."""
+    """Return the bounds that those of 0 grow to by steps; None if they pass all numbers in the step or keep on."""
     bounds = dict.fromkeys(states, (0, 0))
     for _ in range(_ATTEMPTS):
         made = bounds_of(graph, (others or {}) | bounds)
