@@ -8,29 +8,6 @@ from __future__ import annotations
 import importlib
 
 from rnnkit import initializers
-from rnnkit.activations import (
-    elu,
-    erf,
-    erfc,
-    exponential,
-    gelu,
-    hard_sigmoid,
-    hard_silu,
-    leaky_relu,
-    linear,
-    log_sigmoid,
-    log_softmax,
-    mish,
-    relu,
-    relu6,
-    selu,
-    sigmoid,
-    silu,
-    softmax,
-    softplus,
-    softsign,
-    tanh,
-)
 from rnnkit.analysis.gradcheck import gradcheck
 from rnnkit.analysis.jacobian import jacobian, jvp
 from rnnkit.backends.shared.memory_limit import get_memory_limit, set_memory_limit
@@ -40,6 +17,7 @@ from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.execution.execution import eager
 from rnnkit.layers import PUBLIC as _LAYERS
+from rnnkit.layers.operation import Operation
 from rnnkit.layers.stream import Stream
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.symbolic import Input
@@ -55,6 +33,8 @@ from rnnkit.version import __version__
 _LATER = _LAYERS | {
     name: f"rnnkit.{module}"
     for module, names in {
+        "activations": "elu erf erfc exponential gelu hard_sigmoid hard_silu leaky_relu linear log_sigmoid log_softmax "
+        "mish relu relu6 selu sigmoid silu softmax softplus softsign tanh",
         "analysis.curvature": "hessian hvp",
         "c_code.export": "export_c",
         "cells.echo_state": "ESNCell",
@@ -74,13 +54,11 @@ _SUBPACKAGES = (
 )  # fmt: skip
 
 __all__ = [
-    "Cell", "Draw", "Ensemble", "GRUCell", "Input", "LSTMCell", "Model", "RowGradient", "Sequential", "SimpleRNNCell",
-    "StackedRNNCells", "State", "Stream", "Weight", "__version__", "cache_info", "callbacks", "cell", "clear_cache",
-    "constraints", "cuda", "datasets", "distributed", "eager", "elu", "erf", "erfc", "exponential", "gelu",
-    "get_memory_limit", "get_num_threads", "gradcheck", "hard_sigmoid", "hard_silu", "initializers", "interop",
-    "jacobian", "jvp", "leaky_relu", "linear", "log_sigmoid", "log_softmax", "losses", "metrics", "mish", "onnx",
-    "optimizers", "register", "regularizers", "relu", "relu6", "selu", "set_memory_limit", "set_num_threads",
-    "sigmoid", "silu", "softmax", "softplus", "softsign", "tanh",
+    "Cell", "Draw", "Ensemble", "GRUCell", "Input", "LSTMCell", "Model", "Operation", "RowGradient", "Sequential",
+    "SimpleRNNCell", "StackedRNNCells", "State", "Stream", "Weight", "__version__", "cache_info", "callbacks", "cell",
+    "clear_cache", "constraints", "cuda", "datasets", "distributed", "eager", "get_memory_limit", "get_num_threads",
+    "gradcheck", "initializers", "interop", "jacobian", "jvp", "losses", "metrics", "onnx", "optimizers", "register",
+    "regularizers", "set_memory_limit", "set_num_threads",
 ]  # fmt: skip
 __all__ += _LATER
 

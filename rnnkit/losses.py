@@ -35,45 +35,6 @@ from rnnkit.serialization import registry
 from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Settings
 
-__all__ = [
-    "BinaryCrossentropy",
-    "CategoricalCrossentropy",
-    "CategoricalHinge",
-    "CosineSimilarity",
-    "GaussianNegativeLogLikelihood",
-    "Hinge",
-    "Huber",
-    "KLDivergence",
-    "LogCosh",
-    "Loss",
-    "MeanAbsoluteError",
-    "MeanAbsolutePercentageError",
-    "MeanSquaredError",
-    "MeanSquaredLogarithmicError",
-    "Poisson",
-    "Quantile",
-    "SparseCategoricalCrossentropy",
-    "SquaredHinge",
-    "binary_crossentropy",
-    "categorical_crossentropy",
-    "categorical_hinge",
-    "cosine_similarity",
-    "gaussian_negative_log_likelihood",
-    "get",
-    "hinge",
-    "huber",
-    "kl_divergence",
-    "log_cosh",
-    "mean_absolute_error",
-    "mean_absolute_percentage_error",
-    "mean_squared_error",
-    "mean_squared_logarithmic_error",
-    "poisson",
-    "quantile",
-    "sparse_categorical_crossentropy",
-    "squared_hinge",
-]
-
 EPSILON = 1e-7  # Keras's: probabilities stay so far from 0 and 1
 MOST_LOG_VARIANCE = 30.0  # beyond, exp overflows float32 with errors of ordinary size
 
@@ -589,6 +550,7 @@ CosineSimilarity: type[Loss] = _class_of("CosineSimilarity", cosine_similarity)
 
 CLASSES: dict[str, type[Loss]] = {kind.__name__: kind for kind in _OfFunction.__subclasses__()}
 LOSSES: dict[str, Callable] = {kind.name: globals()[kind.name] for kind in CLASSES.values()}
+__all__ = ["Loss", "get", *CLASSES, *LOSSES]
 ALIASES = {
     "mse": "mean_squared_error",
     "MSE": "mean_squared_error",

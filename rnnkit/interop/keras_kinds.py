@@ -168,7 +168,7 @@ _FIXED: dict[str, tuple] = {  # options that rnnkit lacks: values without an eff
     "synchronized": (False,),
     "unroll": (False, True),
 }
-_OWN = {"ArrayFunction", "Lambda", "Operation"}  # layers that Keras hasn't, or has as others
+_OWN = {"ArrayFunction", "Lambda"}  # layers that Keras hasn't, or has as others
 WRAPPING = ("RNN", "Bidirectional", "TimeDistributed")
 
 

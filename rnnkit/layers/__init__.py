@@ -1,6 +1,7 @@
 """Layers, which check, normalize, run and shape."""
 
-# The public layers, by module. Their names in `rnnkit`, `rnnkit.keras.layers` and the reference follow from these.
+# The public layers, by module. Their names in `rnnkit`, `rnnkit.keras.layers` and the reference follow from these;
+# `Operation` is imported by rnnkit itself, since symbolic tensors make it.
 PUBLIC = {
     name: f"rnnkit.layers.{module}"
     for module, names in {
@@ -21,7 +22,6 @@ PUBLIC = {
         "multi_head_attention": "MultiHeadAttention",
         "noise": "AlphaDropout GaussianDropout GaussianNoise SpatialDropout1D",
         "normalization": "GroupNormalization LayerNormalization UnitNormalization",
-        "operation": "Operation",
         "parametric_relu": "PReLU",
         "pooling": "AveragePooling1D GlobalAveragePooling1D GlobalMaxPooling1D MaxPooling1D",
         "recurrent": "GRU LSTM SimpleRNN",
