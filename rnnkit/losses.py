@@ -453,7 +453,7 @@ class Loss(Settings):
     name: ClassVar[str]
 
     def __call__(self, y_true: Array, y_pred: Array) -> Any:
-        """The function of the same name with these settings."""
+        """Return the function of the same name with these settings."""
         return LOSSES[self.name](y_true, y_pred, **self.get_config())
 
 
@@ -617,5 +617,5 @@ def counted(ignored: int | None, y_true: np.ndarray) -> np.ndarray | None:
 
 
 def takes_ids(loss) -> bool:
-    """Whether a loss reads classes by their numbers."""
+    """Return whether a loss reads classes by their numbers."""
     return loss is sparse_categorical_crossentropy or isinstance(loss, SparseCategoricalCrossentropy)

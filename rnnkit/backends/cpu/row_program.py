@@ -196,11 +196,11 @@ class RowPrograms:
 
     @once
     def takes_members(self) -> bool:
-        """Whether rows may have weights of their own: what they decide by has to be numbers."""
+        """Return whether rows may have weights of their own: what they decide by has to be numbers."""
         return all(node.kind == "float" or node.op == "literal" for node in self.plan.prepacked.values())  # type: ignore[union-attr]
 
     def _for(self, record: Record, lanes: int = 0, **of_call: bool) -> tuple[RowProgram, Record]:
-        """The program of a call, and the record as it takes it."""
+        """Return the program of a call, and the record as it takes it."""
         rows, members = len(record.x), self.members(record.weights)
         of_call |= {"masked": record.mask is not None, "traced": bool(record.trajectory), "own": bool(members)}
         program = self.of(rows, lanes, **of_call)
