@@ -204,7 +204,7 @@ class _Arrangement:
             self.uses[j].append(around)
 
     def _around(self, i: int, line: Fill | Put | Check | Branch | RowLoop) -> _Path:
-        """Return the branches that hold all reads of what a line writes; a loop's as far as other rows don't go round."""
+        """Return the branches of all reads of what a line writes; a loop's as far as other rows don't go round."""
         if not self.uses[i] or not _touched(line, {})[1] <= self.local:
             return ()
         path = _shared(self.uses[i])
