@@ -553,21 +553,16 @@ LOSSES: dict[str, Callable] = {kind.name: globals()[kind.name] for kind in CLASS
 __all__ = ["Loss", "get", *CLASSES, *LOSSES]
 ALIASES = {
     "mse": "mean_squared_error",
-    "MSE": "mean_squared_error",
     "mae": "mean_absolute_error",
-    "MAE": "mean_absolute_error",
     "mape": "mean_absolute_percentage_error",
-    "MAPE": "mean_absolute_percentage_error",
     "msle": "mean_squared_logarithmic_error",
-    "MSLE": "mean_squared_logarithmic_error",
     "bce": "binary_crossentropy",
-    "BCE": "binary_crossentropy",
     "logcosh": "log_cosh",
     "pinball": "quantile",
     "gaussian_nll": "gaussian_negative_log_likelihood",
     "kld": "kl_divergence",
-    "KLD": "kl_divergence",
 }
+ALIASES |= {name.upper(): ALIASES[name] for name in ("mse", "mae", "mape", "msle", "bce", "kld")}
 
 
 @described_as(named)
