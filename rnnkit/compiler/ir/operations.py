@@ -195,7 +195,7 @@ def _psi(g, y, x):
 
 
 def _zeta(g, y, s, x):
-    return None, g * np.where(x < 0, np.nan, -s * special("zeta", s + 1.0, x))
+    return None, g * (-s * _hurwitz(s + 1.0, x))
 
 
 def _log_ndtr(g, y, x):
