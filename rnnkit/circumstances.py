@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What calls inside a context depend on."""
+    """The settings that calls inside a context depend on."""
 
     recording: Any = None  # that notes them
     weights: dict[int, tuple[np.ndarray, np.ndarray]] | None = None  # by their ids, with those computed with instead

@@ -1,4 +1,4 @@
-"""What a model's own method reads besides its arguments, where its bytecode shows all of it.
+"""Reads of a model's own method besides its arguments, where its bytecode shows all of them.
 
 A recording of such a method stays true while all of that is the same. The bytecode of the method, and of the user's
 functions that it calls, may name functions of arrays, NumPy's and Keras's, numbers and texts, and attributes of layers

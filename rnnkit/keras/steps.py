@@ -145,11 +145,11 @@ class StepsOfModel(Assembled):
     # Calls of the steps
 
     def _overrides(self, *names) -> bool:
-        """Whether the program defines one of these itself."""
+        """Return whether the program defines one of these itself."""
         return any(name in vars(self) or getattr(type(self), name) is not getattr(StepsOfModel, name) for name in names)
 
     def _has_own_steps(self) -> bool:
-        """Whether training and evaluation call the program's own steps."""
+        """Return whether training and evaluation call the program's own steps."""
         return self._overrides(*_TRAINING)
 
     def compile(self, *arguments, **keywords) -> None:

@@ -168,7 +168,7 @@ class Layer(Shown, Configurable):
     _padding: str | None = None
     _takes_list = False  # whether a list of arrays is what it merges, rather than sequences
     _least_axes: int | None = None  # the least number of axes of its input, `_least_rank` unless given
-    _turns_time: Sequence[bool] = (False,)  # for each output, whether its steps are in the reverse order of the input's
+    _reverses_time: Sequence[bool] = (False,)  # for each output, whether its steps are in the input's reverse order
     _reads_ids = _reads_complex = False  # whether its inputs are integer ids, and whether they are complex numbers
     _stream_refusal: str | None = "needs whole sequences"  # why it can't take one step at a time; None if it can
 
@@ -820,9 +820,9 @@ class Layer(Shown, Configurable):
         return arguments(type(self), config, hidden)
 
     def __repr__(self) -> str:
-        from rnnkit.cards import told
+        from rnnkit.cards import text_or_empty
 
-        return f"{type(self).__name__}({told(self._arguments)})"
+        return f"{type(self).__name__}({text_or_empty(self._arguments)})"
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """Return how every step inside is compiled, as `RNN.explain`, each text behind the step's path."""

@@ -266,8 +266,8 @@ class Bidirectional(OverSequences):
         return (output, *states) if self.return_state else output
 
     @property
-    def _turns_time(self):  # type: ignore[override]
-        return self.forward_layer._turns_time * (2 if self.merge_mode is None else 1)
+    def _reverses_time(self):  # type: ignore[override]
+        return self.forward_layer._reverses_time * (2 if self.merge_mode is None else 1)
 
     @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:

@@ -648,7 +648,7 @@ class RNN(CellLayer, OverSequences):
         return shape[2:] if nesting is None else nesting
 
     @property
-    def _turns_time(self):  # type: ignore[override]
+    def _reverses_time(self):  # type: ignore[override]
         return [self.go_backwards and self.return_sequences]
 
     @entry.entered_mask

@@ -25,7 +25,7 @@ _ALONE = 1 << 25  # multiply-adds, some 2 ms: below, two threads gain less than 
 
 
 class _Own(NamedTuple):
-    """What a recorded update keeps."""
+    """The parts of a recorded update that stay from batch to batch."""
 
     update: RecordedUpdate
     penalties: list  # pairs of a regularizer and a weight

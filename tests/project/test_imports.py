@@ -195,6 +195,12 @@ def test_public_names_exist():
     assert [name for name in rnnkit.__all__ if not hasattr(rnnkit, name)] == []
 
 
+def test_symbolic_tensors_are_computed_with_in_a_fresh_interpreter():
+    """Layers are imported where they are first asked for, which an operator's layer never is."""
+    code = "import numpy as np, rnnkit as rk; x = rk.Input((2,)); print(rk.Model(x, np.tanh(x) + x)(np.ones((1, 2))))"
+    assert run(code).startswith("[[1.76")
+
+
 def test_dir_shows_the_public_names_in_a_fresh_interpreter():
     """Which completion in a notebook asks: all of them, and in packages whose names come later no others."""
     code = (

@@ -81,7 +81,7 @@ class RowProgram(Program):
         return ByMember(self.plan.own.values(), self.dtype)
 
     def own(self, weights, rows: int, members: int) -> dict:
-        """What each row has of its own weights, where so many rows one after the other have the same, as draws."""
+        """Return the weights of each row as draws, where so many rows one after the other have the same."""
         given, keeps = tuple(weights.values()), current() is None and not self.plan.code  # or a recording's may change
         known, count, found = self._own
         if keeps and count == rows and len(known) == len(given) and all(map(is_, known, given)):
@@ -190,17 +190,17 @@ class RowPrograms:
         return self._again(record, lanes) if record.failed else result
 
     def members(self, weights) -> int:
-        """How many sets of weights there are, each of as many rows one after the other; 0 for one of all rows."""
+        """Return the number of sets of weights, each of as many rows one after the other; 0 for one of all rows."""
         given = ((weights[name], shape) for name, shape in self._shapes.items())
         return next((len(array) for array, shape in given if array.ndim > len(shape)), 0)
 
     @once
     def takes_members(self) -> bool:
-        """Whether rows may have weights of their own: what they decide by has to be numbers."""
+        """Return whether rows may have weights of their own: what they decide by has to be numbers."""
         return all(node.kind == "float" or node.op == "literal" for node in self.plan.prepacked.values())  # type: ignore[union-attr]
 
     def _for(self, record: Record, lanes: int = 0, **of_call: bool) -> tuple[RowProgram, Record]:
-        """The program of a call, and the record as it takes it."""
+        """Return the program of a call, and the record as it takes it."""
         rows, members = len(record.x), self.members(record.weights)
         of_call |= {"masked": record.mask is not None, "traced": bool(record.trajectory), "own": bool(members)}
         program = self.of(rows, lanes, **of_call)
