@@ -15,6 +15,7 @@ from rnnkit import custom_gradients
 from rnnkit.keras import activations, settings, tree
 from rnnkit.keras.left_out import LeftOut
 from rnnkit.keras.naming import by_order, namespace
+from rnnkit.layers.support import symbolic
 
 # NumPy's functions by Keras's parameters; those before the bar are passed by position, the others by name.
 SAME = {
@@ -48,7 +49,6 @@ SAME = {
     "x indices_or_sections | axis": "array_split split",
     "x indices_or_sections |": "dsplit hsplit vsplit",
     "x | weights minlength": "bincount",
-    "x shape |": "broadcast_to",
     "x newshape |": "reshape",
     "x | ord axis keepdims": "norm",
     "x | k": "diag diagflat tril triu",
@@ -64,7 +64,6 @@ SAME = {
     "x source destination |": "moveaxis",
     "x | nan posinf neginf": "nan_to_num",
     "x pad_width | mode constant_values": "pad",
-    "x repeats | axis": "repeat",
     "x shift | axis": "roll",
     "array | k axes": "rot90",
     "x | decimals": "round",
@@ -176,21 +175,34 @@ def dtype(x) -> str:
 
 
 def zeros(shape, dtype=None):
-    """Return an array of zeros; an unknown batch size gives one row, which stands for all."""
-    return np.zeros(_one_row(shape), _kind(dtype or settings.floatx()))
+    """Return an array of zeros; in `call`, the unknown batch size gives each row its own."""
+    return _for_rows(shape, np.zeros(_one_row(shape), _kind(dtype or settings.floatx())))
 
 
 def ones(shape, dtype=None):
-    """Return an array of ones; an unknown batch size gives one row, which stands for all."""
-    return np.ones(_one_row(shape), _kind(dtype or settings.floatx()))
+    """Return an array of ones; in `call`, the unknown batch size gives each row its own."""
+    return _for_rows(shape, np.ones(_one_row(shape), _kind(dtype or settings.floatx())))
 
 
 empty = zeros
 
 
 def tile(x, repeats):
-    """Repeat an array as `numpy.tile`; one repetition for each row of a batch is none, since one row stands for all."""
-    return np.tile(x, _one_row(np.asarray(repeats, object).tolist()))
+    """Repeat an array as `numpy.tile`; in `call`, the unknown batch size repeats one row for each."""
+    repeats = np.asarray(repeats, object).tolist()
+    return _for_rows(repeats, np.tile(x, _one_row(repeats)))
+
+
+def repeat(x, repeats, axis=None):
+    """Repeat entries as `numpy.repeat`; in `call`, the unknown batch size repeats one row for each."""
+    return _for_rows([None], x) if repeats is None else np.repeat(x, repeats, axis)
+
+
+def broadcast_to(x, shape):
+    """Return an array of a shape, as `numpy.broadcast_to`; in `call`, the unknown batch size gives each row its own."""
+    if getattr(symbolic.resolved(x), "batched", False):
+        return np.broadcast_to(x, shape)
+    return _for_rows(shape, np.broadcast_to(x, _one_row(shape)))
 
 
 def _one_row(sizes):
@@ -198,9 +210,17 @@ def _one_row(sizes):
     return tuple(1 if one is None else one for one in sizes) if isinstance(sizes, (tuple, list)) else sizes
 
 
+def _for_rows(sizes, array):
+    """Return an array once for each row of a batch, if its first size is unknown."""
+    trace, whole = symbolic.tracing.get(), not isinstance(sizes, (tuple, list)) or not sizes or sizes[0] is not None
+    if whole or not hasattr(trace, "first") or getattr(array, "batched", False):
+        return array
+    return symbolic.RECORD[0]("rows", (trace.first, array), {})
+
+
 def full(shape, fill_value, dtype=None):
-    """Return an array of one value; an unknown batch size gives one row, which stands for all."""
-    return np.full(_one_row(shape), fill_value, _kind(dtype or settings.floatx()))
+    """Return an array of one value; in `call`, the unknown batch size gives each row its own."""
+    return _for_rows(shape, np.full(_one_row(shape), fill_value, _kind(dtype or settings.floatx())))
 
 
 def eye(N, M=None, k=0, dtype=None):

@@ -63,10 +63,6 @@ class SymbolicTensor(ArrayMethods):
     def __repr__(self) -> str:
         return f"<SymbolicTensor {self.name!r}, {self.dtype} {self.shape}>"
 
-    __eq__: Any = object.__eq__
-    __ne__: Any = object.__ne__
-    __hash__ = object.__hash__
-
     @property
     def batched(self) -> bool:
         """Return whether it has a batch axis; weights of a user's class of layers have none."""
