@@ -92,7 +92,8 @@ class SubclassedLayer(Layer):
     Attributes
     ----------
     supports_masking : bool
-        Whether the input's mask goes with the output; otherwise, that of the layer in ``call`` that gives it does.
+        Whether the input's mask goes with the output; otherwise, that of the layer in ``call`` that gives it does. True
+        in a class that has a ``compute_mask``, which says the mask then.
 
     Notes
     -----
@@ -139,6 +140,8 @@ class SubclassedLayer(Layer):
             cls.build = _guarded(vars(cls)["build"])  # type: ignore[method-assign]
         if ("__call__" in vars(cls) or "vjp" in vars(cls)) and not is_own(cls):
             cls._is_read_once = False
+        if "compute_mask" in vars(cls):
+            cls.supports_masking = True
         super().__init_subclass__(**keywords)
 
     def __init__(self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True, seed=None, name=None):

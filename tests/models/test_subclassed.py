@@ -286,6 +286,13 @@ def test_masks_go_by_the_layers_in_call_or_as_the_class_says():
     whole, parts = rk.Sequential([Doubling(), rk.GRU(3, seed=0)]), rk.GRU(3, seed=0)
     np.testing.assert_array_equal(whole(X, mask=mask), parts(2 * X, mask=mask))
 
+    class Turning(Doubling):
+        def compute_mask(self, inputs, mask=None):
+            return ~mask
+
+    assert Turning().supports_masking and not Doubling().supports_masking
+    np.testing.assert_array_equal(Turning()._with_mask(X, mask, False)[1], ~mask)
+
 
 def test_a_mask_that_call_needs_comes_when_it_runs():
     class Mean(SubclassedLayer):
