@@ -13,7 +13,6 @@ from keras_classes import CASES, STEPS, TARGET, X
 import rnnkit as rk
 from rnnkit.execution.layer_tree import options_by_name
 from rnnkit.execution.runner import SURE
-from rnnkit.layers.support import symbolic
 from rnnkit.models.subclassed import SubclassedLayer, SubclassedModel
 
 RECORDED = json.loads(pathlib.Path(__file__).with_name("keras_classes.json").read_text(encoding="utf-8"))
@@ -408,20 +407,17 @@ def test_layers_of_a_sequence_by_name_and_taken_away():
             wrong()
 
 
-def test_the_batch_size_as_a_number():
-    """What `keras.ops.shape` gives: arrays made by it have one row, and are repeated for layers."""
-    size = symbolic.BATCH_LENGTH
-
+def test_an_array_of_one_row_is_repeated_for_layers():
     class Started(SubclassedLayer):
         def __init__(self):
             super().__init__(seed=0)
             self.recurrent = rk.GRU(4, return_sequences=True)
 
         def call(self, x):
-            start = np.full((size, 4), 0.5)
+            start = np.full((1, 4), 0.5)
             steps = self.recurrent(x, initial_state=start)
-            parts = np.reshape(steps, (size, x.shape[1], 2, 2)) + np.zeros((size, 1, 1, 2))
-            return np.reshape(parts, (size, -1))
+            parts = np.reshape(steps, (x.shape[0], x.shape[1], 2, 2)) + np.zeros((1, 1, 1, 2))
+            return np.reshape(parts, (x.shape[0], -1))
 
     layer = Started()
     y = layer(X)

@@ -13,10 +13,10 @@ class ArrayMethods(np.lib.mixins.NDArrayOperatorsMixin):
     __hash__ = object.__hash__
 
     def __eq__(self, other: object) -> Any:
-        return np.equal(self, other) if _is_numeric(other) else NotImplemented  # type: ignore[call-overload]
+        return NotImplemented if other is None or isinstance(other, str) else super().__eq__(other)
 
     def __ne__(self, other: object) -> Any:
-        return np.not_equal(self, other) if _is_numeric(other) else NotImplemented  # type: ignore[call-overload]
+        return NotImplemented if other is None or isinstance(other, str) else super().__ne__(other)
 
     @property
     def T(self) -> Any:
@@ -32,11 +32,6 @@ class ArrayMethods(np.lib.mixins.NDArrayOperatorsMixin):
         """Permute the axes as `numpy.transpose` does."""
         order: Any = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
         return np.transpose(self, order)  # type: ignore[call-overload]
-
-
-def _is_numeric(other) -> bool:
-    """Return whether another object is compared element by element: an array, a number, or a list of them."""
-    return hasattr(other, "shape") or isinstance(other, (bool, int, float, complex, list, tuple))
 
 
 def _reduction(name):

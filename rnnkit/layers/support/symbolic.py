@@ -143,23 +143,6 @@ def _merge(inputs) -> bool:
     )
 
 
-class BatchLength(int):
-    """The batch size of symbolic tensors as a number: 1, which NumPy repeats, until it is used in a shape."""
-
-    def __new__(cls):
-        """Return the number 1 of this class."""
-        return super().__new__(cls, 1)
-
-    def __reduce__(self):
-        return BatchLength, ()
-
-    def __repr__(self):
-        return "batch"
-
-
-BATCH_LENGTH = BatchLength()
-
-
 def resolved(value):
     """Return a value, or its symbolic tensor, as of a layer's weight while it is traced."""
     found = getattr(type(value), "__symbolic__", None)

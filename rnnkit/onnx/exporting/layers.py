@@ -142,7 +142,7 @@ def _own_class(layer: SubclassedLayer, writing: Writing, call: Call):
     arrays = [writing.block.cast(one, layer.dtype) if one.dtype.kind == "f" else one for one in given.arrays()]
     try:
         trace, *others = (_call_trace(layer, given, arrays, length) for length in LENGTHS[0])
-        is_open = all(_is_alike(trace, other) for other in others)
+        is_open = all(_described(other) == _described(trace) for other in others)
     except ValueError:  # of a length that it doesn't take
         is_open = False
     if not is_open:
@@ -164,15 +164,12 @@ def _call_trace(layer: SubclassedLayer, given: CallArguments, arrays: list[Value
     return layer._trace(given, [((None, *own), one.dtype) for own, one in zip(sizes, arrays, strict=True)])
 
 
-def _is_alike(one: CallTrace, other: CallTrace) -> bool:
-    """Return whether two traces have the same calls, of layers that do the same, weights and arrays."""
-    layers = zip(one.graph.layers, other.graph.layers, strict=False)
-    return (
-        (one.graph.calls, one.graph.nesting, one.names) == (other.graph.calls, other.graph.nesting, other.names)
-        and len(one.arrays) == len(other.arrays)
-        and all(map(np.array_equal, one.arrays, other.arrays))
-        and all(a is b or (type(a), a.get_config() | {"name": b.name}) == (type(b), b.get_config()) for a, b in layers)
-    )
+def _described(trace: CallTrace) -> tuple:
+    """Return what traces have in common that compute the same: calls, their layers, weights and arrays."""
+    graph, numbers = trace.graph, [one.tolist() for one in trace.arrays]
+    placed = zip(graph.paths, graph.layers, strict=True)
+    layers = [(type(one), one.get_config() | {"name": ""}) if path[0] == "(" else path for path, one in placed]
+    return graph.calls, graph.nesting, layers, trace.names, numbers
 
 
 @written.register
