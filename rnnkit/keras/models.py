@@ -34,9 +34,8 @@ def clone_model(model, input_tensors=None, clone_function=None, call_function=No
     def cloned(layer):
         if recursive and isinstance(layer, (Functional, Sequential)):
             return clone_model(layer, None, clone_function, call_function, True)
-        if clone_function is not None and not layer._is_operation:
-            return clone_function(layer)
-        copied = type(layer).from_config(layer.get_config())
+        own = clone_function is None or layer._is_operation
+        copied = type(layer).from_config(layer.get_config()) if own else clone_function(layer)
         copied._is_operation = layer._is_operation
         return copied
 

@@ -7,6 +7,7 @@ anywhere.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -176,12 +177,12 @@ def dtype(x) -> str:
 
 def zeros(shape, dtype=None):
     """Return an array of zeros; in `call`, the unknown batch size gives each row its own."""
-    return _for_rows(shape, np.zeros(_one_row(shape), _kind(dtype or settings.floatx())))
+    return _for_rows(partial(np.zeros, dtype=_kind(dtype or settings.floatx())), shape)
 
 
 def ones(shape, dtype=None):
     """Return an array of ones; in `call`, the unknown batch size gives each row its own."""
-    return _for_rows(shape, np.ones(_one_row(shape), _kind(dtype or settings.floatx())))
+    return _for_rows(partial(np.ones, dtype=_kind(dtype or settings.floatx())), shape)
 
 
 empty = zeros
@@ -189,38 +190,33 @@ empty = zeros
 
 def tile(x, repeats):
     """Repeat an array as `numpy.tile`; in `call`, the unknown batch size repeats one row for each."""
-    repeats = np.asarray(repeats, object).tolist()
-    return _for_rows(repeats, np.tile(x, _one_row(repeats)))
+    return _for_rows(partial(np.tile, x), np.asarray(repeats, object).tolist())
 
 
 def repeat(x, repeats, axis=None):
     """Repeat entries as `numpy.repeat`; in `call`, the unknown batch size repeats one row for each."""
-    return _for_rows([None], x) if repeats is None else np.repeat(x, repeats, axis)
+    return _for_rows(lambda _: x, [None]) if repeats is None else np.repeat(x, repeats, axis)
 
 
 def broadcast_to(x, shape):
     """Return an array of a shape, as `numpy.broadcast_to`; in `call`, the unknown batch size gives each row its own."""
-    if getattr(symbolic.resolved(x), "batched", False):
-        return np.broadcast_to(x, shape)
-    return _for_rows(shape, np.broadcast_to(x, _one_row(shape)))
+    has_rows = getattr(symbolic.resolved(x), "batched", False)
+    return np.broadcast_to(x, shape) if has_rows else _for_rows(partial(np.broadcast_to, x), shape)
 
 
-def _one_row(sizes):
-    """Return sizes with 1 for None, an unknown batch size."""
-    return tuple(1 if one is None else one for one in sizes) if isinstance(sizes, (tuple, list)) else sizes
-
-
-def _for_rows(sizes, array):
-    """Return an array once for each row of a batch, if its first size is unknown."""
-    trace, whole = symbolic.tracing.get(), not isinstance(sizes, (tuple, list)) or not sizes or sizes[0] is not None
-    if whole or not hasattr(trace, "first") or getattr(array, "batched", False):
-        return array
-    return symbolic.RECORD[0]("rows", (trace.first, array), {})
+def _for_rows(make, sizes):
+    """Return what a function makes of sizes; of an unknown first one, a batch's, once for each row."""
+    if not isinstance(sizes, (tuple, list)) or None not in sizes:
+        return make(sizes)
+    found, trace = make(tuple(1 if one is None else one for one in sizes)), symbolic.tracing.get()
+    if sizes[0] is not None or not hasattr(trace, "first") or getattr(found, "batched", False):
+        return found
+    return symbolic.RECORD[0]("rows", (trace.first, found), {})
 
 
 def full(shape, fill_value, dtype=None):
     """Return an array of one value; in `call`, the unknown batch size gives each row its own."""
-    return _for_rows(shape, np.full(_one_row(shape), fill_value, _kind(dtype or settings.floatx())))
+    return _for_rows(partial(np.full, fill_value=fill_value, dtype=_kind(dtype or settings.floatx())), shape)
 
 
 def eye(N, M=None, k=0, dtype=None):

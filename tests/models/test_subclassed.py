@@ -423,3 +423,35 @@ def test_an_array_of_one_row_is_repeated_for_layers():
     y = layer(X)
     wanted = layer.recurrent(X, initial_state=np.full((len(X), 4), 0.5)).reshape(len(X), -1)
     assert y.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("where", [lambda layer: layer, lambda layer: rk.Sequential([layer])])
+def test_T13_lists_and_dicts_that_call_reads_may_be_changed_in_place(where):
+    class Scaled(SubclassedLayer):
+        def __init__(self):
+            super().__init__()
+            self.factors, self.settings, self.nested = [2.0, 3.0], {"shift": 1.0}, ([1.0], {"by": [0.0]})
+
+        def call(self, x):
+            return self.factors[0] * x + self.settings["shift"] + self.nested[0][0] - self.nested[1]["by"][0]
+
+    def change(held, key, value):
+        held[key] = value
+
+    layer = Scaled()
+    model = where(layer)
+    steps = (
+        lambda: change(layer.factors, 0, 5.0),
+        lambda: change(layer.settings, "shift", -2.0),
+        lambda: change(layer.nested[0], 0, 7.0),
+        lambda: change(layer.nested[1]["by"], 0, 3.0),
+        lambda: layer.factors.reverse(),
+    )
+    for step in (lambda: None, *steps):
+        step()
+        factor = layer.factors[0]
+        wanted = factor * X + (layer.settings["shift"] + layer.nested[0][0] - layer.nested[1]["by"][0])
+        for _ in range(SURE + 4):
+            np.testing.assert_allclose(model(X), wanted, rtol=1e-12)
+            y, pullback = model.vjp(X)
+            np.testing.assert_allclose(pullback(np.ones_like(y)).x, np.full_like(X, factor))

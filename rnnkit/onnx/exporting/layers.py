@@ -140,8 +140,13 @@ def _own_class(layer: SubclassedLayer, writing: Writing, call: Call):
     more = {name: one[0] if len(one) == 1 else one for name, one in call.more.items()}
     given = CallArguments(given_call(layer), call.x, more, call.options, call.mask, call.training)
     arrays = [writing.block.cast(one, layer.dtype) if one.dtype.kind == "f" else one for one in given.arrays()]
+
+    def traced(length: int) -> CallTrace:
+        sizes = [[size if isinstance(size, int) else length for size in one.shape[1:]] for one in arrays]
+        return layer._trace(given, [((None, *own), one.dtype) for own, one in zip(sizes, arrays, strict=True)])
+
     try:
-        trace, *others = (_call_trace(layer, given, arrays, length) for length in LENGTHS[0])
+        trace, *others = map(traced, LENGTHS[0])
         is_open = all(_described(other) == _described(trace) for other in others)
     except ValueError:  # of a length that it doesn't take
         is_open = False
@@ -156,12 +161,6 @@ def _own_class(layer: SubclassedLayer, writing: Writing, call: Call):
     fixed = [writing.block.known(one, f"{layer.name}_{i}") for i, one in enumerate(held)]
     outputs, masks = _calls(trace.graph, writing, call, *trace.graph.begun([*arrays, *fixed], given.masks()))
     return outputs, [call.mask] * len(outputs) if layer.supports_masking else masks
-
-
-def _call_trace(layer: SubclassedLayer, given: CallArguments, arrays: list[Value], length: int) -> CallTrace:
-    """Return the trace of a call of arrays with one length in place of all open ones."""
-    sizes = [[size if isinstance(size, int) else length for size in one.shape[1:]] for one in arrays]
-    return layer._trace(given, [((None, *own), one.dtype) for own, one in zip(sizes, arrays, strict=True)])
 
 
 def _described(trace: CallTrace) -> tuple:
