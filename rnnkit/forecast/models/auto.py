@@ -283,7 +283,7 @@ class Auto(Together):
         for rows, part, size, last in zip(found, held_out.map(_scores), counts, both, strict=True):
             places, score = part
             rows["held out"] = np.stack([*score, *(_mean_size(one, places, size) for one in last)], axis=1)
-        return found, panel | {"errors": calibration.errors, "counts": calibration.counts}
+        return found, panel | calibration._asdict()
 
     def _completed(self, history: History, found, panel):
         periods = periods_of(panel["season"])
@@ -379,16 +379,6 @@ class Auto(Together):
                 lower[others], upper[others] = demand.band(demands, below("demand/", self._panel), level / 100)
         return found
 
-    def _inside_columns(self, history: History, ahead: Ahead, levels):
-        found: dict[str, np.ndarray] = {}
-        for mask, alone, part in self._kinds(history):
-            steps = part.values.shape[1]
-            one = Ahead(ahead.forecast[mask, :steps], ahead.spread[mask, :steps], ahead.of_logarithms[mask])
-            of = super(Auto, alone)._inside_columns if alone._regular.all() else alone._columns_inside
-            for name, column in of(part, one, levels).items():
-                found.setdefault(name, np.full(ahead.forecast.shape, np.nan))[mask, :steps] = column
-        return found
-
     def _point(self, history: History, ahead: Ahead):
         if self.point is None:
             return ahead.forecast
@@ -474,10 +464,6 @@ class Auto(Together):
             raise ValueError("expected weights of the models; the file is of an earlier version: fit the series again")
         return super()._of_saved(saved)
 
-    def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
-        off = Calibration(self._panel["errors"], self._panel["counts"]).quantiles(probabilities, ahead.spread.shape[1])
-        return ahead.forecast + off[:, None] * ahead.spread
-
 
 _FITTED = Auto.models[:-1]  # the models but the network
 
@@ -524,7 +510,7 @@ def _held_out(history: History, model: Auto, periods, leads: int, once: bool, co
             said, spread = model._by_all(periods, rest, fitted, leads)
             return Ahead(said, spread, np.zeros(len(rest.lengths), bool))
 
-        said, spread, _ = with_effects(ends.history, effects, forecast, rest.lengths[:, None] + np.arange(leads))
+        said, spread, *_ = with_effects(ends.history, effects, forecast, rest.lengths[:, None] + np.arange(leads))
     has = able(history.values, periods[0])
     return _HeldOut(ends, said - ends.came, spread, regressed, has, _is_short(history.values))
 

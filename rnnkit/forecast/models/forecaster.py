@@ -50,12 +50,7 @@ class Ahead(NamedTuple):
     forecast: np.ndarray  # (N, H)
     spread: np.ndarray  # (N, H), standard deviations of the errors
     of_logarithms: np.ndarray  # (N,), whether a series' deviations are of logarithms
-
-
-class _Signs(NamedTuple):
-    """What bands read of series whose values they don't."""
-
-    positive: np.ndarray  # (N,)
+    inside: bool = False  # whether each step is one step ahead of the values before it
 
 
 class Fitted(NamedTuple):
@@ -619,10 +614,13 @@ class Forecaster(Shown):
         """Return the number of progress reports of `_fit`."""
         return 1
 
+    def _deviations(self, ahead: Ahead, probabilities) -> np.ndarray:
+        """Return the quantiles of the deviations from forecasts ``(Q, N, H)``, or from their logarithms."""
+        return ndtri(probabilities)[:, None, None] * ahead.spread
+
     def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
-        """Return quantiles ``(Q, N, H)``: normal around the forecasts, or around their logarithms."""
-        off = ndtri(probabilities)[:, None, None] * ahead.spread
-        logarithms = ahead.of_logarithms[:, None]
+        """Return quantiles ``(Q, N, H)``."""
+        off, logarithms = self._deviations(ahead, probabilities), ahead.of_logarithms[:, None]
         return ahead.forecast + np.where(logarithms, ahead.forecast * np.expm1(np.where(logarithms, off, 0.0)), off)
 
     def _ahead_of(self, history: History, h: int) -> Ahead:
@@ -779,7 +777,7 @@ class Forecaster(Shown):
         levels = [] if level is None else checked_levels(level)
         return self._columns_of(history, self._forecast(history, h), levels)
 
-    def _columns_of(self, history: Any, ahead: Ahead, levels: Sequence[float]) -> dict[str, np.ndarray]:
+    def _columns_of(self, history: History, ahead: Ahead, levels: Sequence[float]) -> dict[str, np.ndarray]:
         """Return forecasts and the edges of their bands, see `_columns`."""
         columns = [point := self._point(history, ahead)]
         if levels:
@@ -792,35 +790,18 @@ class Forecaster(Shown):
         allocation.check("the forecasts", (2, len(history.lengths), h))
         return self._ahead_of(history, h)
 
-    def _bands(self, history: Any, ahead: Ahead, probabilities) -> np.ndarray:
+    def _bands(self, history: History, ahead: Ahead, probabilities) -> np.ndarray:
         found = self._quantiles(ahead, probabilities)
         if not self._stays_positive:
             return found
         return np.where(history.positive[:, None], np.maximum(found, 0.0), found)
 
-    def _inside_columns(self, history: History, ahead: Ahead, levels: Sequence[float]) -> dict[str, np.ndarray]:
-        """Return the columns of one-step forecasts ``(N, T)``, each the first step ahead of a series of its own."""
-        shape = ahead.forecast.shape
-        steps = ahead._replace(
-            forecast=ahead.forecast.reshape(-1, 1),
-            spread=ahead.spread.reshape(*ahead.spread.shape[:-2], -1, 1),
-            of_logarithms=np.repeat(ahead.of_logarithms, shape[1]),
-        )
-        columns = self._columns_of(_Signs(np.repeat(history.positive, shape[1])), steps, levels)
-        return {name: column.reshape(shape) for name, column in columns.items()}
-
-    def _columns_inside(self, history: History, ahead: Ahead, levels: Sequence[float]) -> dict[str, np.ndarray]:
-        """Return the columns of one-step forecasts ``(N, T)`` whose bands read the series' values, not their leads."""
-        known = ~np.isnan(ahead.forecast)
-        columns = self._columns_of(history, ahead._replace(forecast=np.nan_to_num(ahead.forecast)), levels)
-        return {name: np.where(known, column, np.nan) for name, column in columns.items()}
-
-    def _edges(self, history: Any, ahead: Ahead, levels) -> list:
+    def _edges(self, history: History, ahead: Ahead, levels) -> list:
         """Return the lower and upper edges ``(N, H)`` of a band for each level."""
         edges = self._bands(history, ahead, np.array([0.5 + sign * one / 200 for one in levels for sign in (-1, 1)]))
         return list(zip(edges[::2], edges[1::2], strict=True))
 
-    def _point(self, history: Any, ahead: Ahead) -> np.ndarray:
+    def _point(self, history: History, ahead: Ahead) -> np.ndarray:
         """Return the forecasts that users see ``(N, H)``."""
         return ahead.forecast
 
@@ -921,7 +902,7 @@ def forecast_in_blocks(ahead: Callable, history: History, fitted: dict[str, np.n
         part = {name: array[rows] for name, array in fitted.items()}
         found = ahead(history.values[rows, : lengths.max()], lengths, part, h)
         steps = found.forecast.shape[1]
-        forecast[rows, :steps], spread[rows, :steps], of_logarithms[rows] = found
+        forecast[rows, :steps], spread[rows, :steps], of_logarithms[rows], _ = found
     return Ahead(np.where(history.positive[:, None], np.maximum(forecast, 0.0), forecast), spread, of_logarithms)
 
 
@@ -948,7 +929,7 @@ def with_effects(history: History, fitted: dict[str, np.ndarray], forecast: Call
         return forecast(history)
     future = history.known_besides.future
     more = regression.added(fitted, future, history.times)
-    said, spread, of_logarithms = forecast(history._replace(values=history.values - more))
+    said, spread, of_logarithms, _ = forecast(history._replace(values=history.values - more))
     spread = np.where(of_logarithms[:, None], np.abs(said) * spread, spread)
     said = said + (more if steps is None else regression.added(fitted, future, steps))
     said = np.where(history.positive[:, None], np.maximum(said, 0.0), said)

@@ -19,7 +19,6 @@ from rnnkit.forecast.models.smoothed_network import FEWEST, LAYERS, SmoothedNetw
 from rnnkit.forecast.models.together import Progress, Together
 
 _NETWORK = ("layer", "units", "window", "networks", "epochs", "batch_size", "learning_rate", "seed")
-_FURTHEST = 20.0  # the largest logarithm of a bound over its forecast
 _NAMES = {"lstm": "GlobalLSTM", "gru": "GlobalGRU", "rnn": "GlobalRNN"}
 
 
@@ -138,9 +137,8 @@ class GlobalRNN(Together):
         if any(map(len, ends.map(attrgetter("series")))):
             seen = ahead_of_ends(network, ends, progress)
             off = np.concatenate([errors_in_spreads(ahead, came) for ahead, came in seen])
-        calibration = Calibration.of(off)
         found, panel = network.learned(series, progress)
-        return found, panel | sizes | {"errors": calibration.errors, "counts": calibration.counts}
+        return found, panel | sizes | Calibration.of(off)._asdict()
 
     def _stages(self, history: History) -> int:
         sizes = {"season": np.array(1), "leads": np.array(1)}
@@ -160,13 +158,6 @@ class GlobalRNN(Together):
 
     def _inside(self, history: History) -> Ahead:
         return self._network().ahead(history, Fitted(self._model, self._panel))
-
-    def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
-        calibration = Calibration(self._panel["errors"], self._panel["counts"])
-        off = calibration.quantiles(probabilities, ahead.spread.shape[1])[:, None] * ahead.spread
-        logarithms = ahead.of_logarithms[:, None]
-        factor = np.expm1(np.clip(np.where(logarithms, off, 0.0), -_FURTHEST, _FURTHEST))
-        return ahead.forecast + np.where(logarithms, ahead.forecast * factor, off)
 
 
 def ahead_of_ends(network: SmoothedNetwork, ends: Blocks, progress: Progress = None) -> list[tuple[Ahead, np.ndarray]]:

@@ -24,9 +24,10 @@ _NAMED = 5  # series
 
 def fitted(model: Any, history: History, levels: Sequence[float]) -> dict[str, np.ndarray]:
     """Return one-step forecasts and the edges of their bands ``(B, T)`` by name; NaN outside of a series."""
-    columns = model._inside_columns(history, model._inside(history), levels)
-    inside = np.arange(history.values.shape[1]) < history.lengths[:, None]
-    return {name: np.where(inside, column, np.nan) for name, column in columns.items()}
+    ahead = model._inside(history)
+    known = ~np.isnan(ahead.forecast) & (np.arange(history.values.shape[1]) < history.lengths[:, None])
+    columns = model._columns_of(history, ahead._replace(forecast=np.nan_to_num(ahead.forecast), inside=True), levels)
+    return {name: np.where(known, column, np.nan) for name, column in columns.items()}
 
 
 def standardized(model: Any, history: History) -> np.ndarray:

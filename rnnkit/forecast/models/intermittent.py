@@ -71,8 +71,6 @@ class Croston(Forecaster):
         demands = Demands(history.values, ahead.forecast)
         return np.stack([demands.quantiles(one) for one in probabilities])
 
-    _inside_columns = Forecaster._columns_inside
-
     def _edges(self, history, ahead, levels):
         demands = Demands(history.values, ahead.forecast)
         return [demands.band(one / 100) for one in levels]

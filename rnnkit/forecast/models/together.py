@@ -10,9 +10,12 @@ import numpy as np
 
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
+from rnnkit.forecast.fitting.held_out import Calibration
 from rnnkit.forecast.fitting.profiles import periods_of
 from rnnkit.forecast.fitting.season import elected, season_votes
-from rnnkit.forecast.models.forecaster import Fitted, Forecaster
+from rnnkit.forecast.models.forecaster import Ahead, Fitted, Forecaster
+
+_FURTHEST = 20.0  # the largest logarithm of a bound over its forecast
 
 Rows = dict[str, np.ndarray]
 Progress = Callable[[str], None] | None
@@ -36,6 +39,12 @@ class Together(Forecaster):
     def _fit(self, history: History, progress: Progress = None) -> Fitted:
         (found,), panel = self._learned(Blocks([history]), progress)
         return Fitted(self._completed(history, found, panel), panel)
+
+    def _deviations(self, ahead: Ahead, probabilities) -> np.ndarray:
+        calibration = Calibration(self._panel["errors"], self._panel["counts"])
+        leads = 1 if ahead.inside else ahead.spread.shape[1]
+        off = calibration.quantiles(probabilities, leads)[:, None] * ahead.spread
+        return np.where(ahead.of_logarithms[:, None], np.clip(off, -_FURTHEST, _FURTHEST), off)
 
     def _recalled(self, history: History, found: Rows, panel: Rows) -> Self:
         """Set the arrays learned for a block's series and for all."""
