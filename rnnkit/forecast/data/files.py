@@ -254,13 +254,9 @@ def write_table(path: Any, table: Any) -> None:
             require_pyarrow()[1].write_table(table, beside)
         return
     columns = {name: _texts(column) for name, column in _checked(table).items()}
-    with replacing(path) as beside:
-        if suffix == ".gz":
-            with gzip.open(beside, "wt", encoding="utf-8", newline="") as file:
-                write_rows(file, columns)
-        else:
-            with open(beside, "w", encoding="utf-8", newline="") as file:
-                write_rows(file, columns)
+    opening: Any = gzip.open if suffix == ".gz" else open
+    with replacing(path) as beside, opening(beside, "wt", encoding="utf-8", newline="") as file:
+        write_rows(file, columns)
 
 
 def _cells(path) -> tuple[list[str], list[int], dict[str, list[str]]]:

@@ -30,9 +30,8 @@ class History(NamedTuple):
     lengths: np.ndarray  # (N,)
     single: bool = False  # a series by itself, not a list
     frame: SeriesFrame | None = None  # the table, if there is one
-    season: int | None = None  # inferred from the times
+    seasons: tuple[int, ...] = ()  # inferred from the times
     covariates: Covariates | None = None
-    longer: tuple[int, ...] = ()  # further seasons inferred from the times
 
     @classmethod
     def of(cls, y, x=None, id="unique_id", time="ds", target="y", freq=None, covariates: Sequence[str] = ()) -> History:
@@ -53,20 +52,14 @@ class History(NamedTuple):
     def of_frame(cls, frame: SeriesFrame) -> History:
         """Make a history of a table of series."""
         values, lengths, _, _ = padded(frame.series)
-        seasons = frequencies.seasons(frame.timelines.frequency)
-        return cls(values, lengths, False, frame, seasons[0] if seasons else None, longer=seasons[1:])
+        return cls(values, lengths, False, frame, frequencies.seasons(frame.timelines.frequency))
 
     def until(self, rows, ends) -> History:
-        """Return some series, each up to a step; of the table, only the season is kept."""
+        """Return some series, each up to a step; of the table, only the seasons are kept."""
         values = self.values[rows, : ends.max(initial=1)].copy()
         values[np.arange(values.shape[1]) >= ends[:, None]] = np.nan
         covariates = None if self.covariates is None else self.covariates.until(rows, ends)
-        return History(values, ends, season=self.season, covariates=covariates, longer=self.longer)
-
-    @property
-    def seasons(self) -> tuple[int, ...]:
-        """The seasons inferred from the times."""
-        return () if self.season is None else (self.season, *self.longer)
+        return History(values, ends, seasons=self.seasons, covariates=covariates)
 
     @contextlib.contextmanager
     def naming(self, rows=None) -> Iterator[None]:
@@ -75,8 +68,11 @@ class History(NamedTuple):
             yield
         except UnfitSeries as error:
             place = error.series if rows is None else int(rows[error.series])
-            label = f"series {place}" if self.frame is None else self.frame.label(place)
-            raise ValueError(f"{label}: {error}") from None
+            raise ValueError(f"{self.label(place)}: {error}") from None
+
+    def label(self, series: int) -> str:
+        """Return the name of a series for errors."""
+        return f"series {series}" if self.frame is None else self.frame.label(series)
 
     def at(self, series: int, steps) -> np.ndarray:
         """Return the times of a series' steps; their numbers, where there is no table."""

@@ -96,8 +96,6 @@ class Auto(Together):
         Steps of a season, 1 for none, or of several seasons. By default inferred from a table's times (12 for months, 4
         for quarters, 52 for weeks, 7 and 365 for days, 24 and 168 for hours), or else found in most series (see
         `find_season`).
-    level : sequence of float in [1, 100)
-        Percentages of the bands that `predict` gives by default.
     seed : int
         Of the network: the same seed gives the same bits.
     past_covariates, future_covariates : sequence of str

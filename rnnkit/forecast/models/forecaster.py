@@ -17,6 +17,7 @@ from rnnkit import allocation
 from rnnkit.arguments import whole
 from rnnkit.arrays import real, with_gaps
 from rnnkit.callbacks.stages import progress_bar
+from rnnkit.docstrings import describe_by_bases
 from rnnkit.forecast import registry, saving
 from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.covariates import Covariates
@@ -65,7 +66,12 @@ class Forecaster(Shown):
 
     A subclass defines ``_fitted(values, lengths)``, which returns arrays with a row for each series, by name, and
     ``_ahead(values, lengths, fitted, h)``, which returns an `Ahead`. It keeps the arguments of ``__init__`` as
-    attributes.
+    attributes; descriptions of arguments in a base are those of its subclasses too.
+
+    Parameters
+    ----------
+    level : sequence of float in [1, 100)
+        Percentages of the bands that `predict` gives by default.
     """
 
     level: Sequence[float] = LEVEL
@@ -86,6 +92,7 @@ class Forecaster(Shown):
         super().__init_subclass__(**given)
         signature = inspect.signature(cls.__init__)
         cls.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
+        describe_by_bases(cls)
 
     def __new__(cls, *given: Any, **named: Any) -> Self:
         """Make a forecaster; a TypeError for what other libraries call an argument."""
@@ -587,7 +594,7 @@ class Forecaster(Shown):
             "steps": lambda: between(history.lengths),
             "times": lambda: "" if history.frame is None else spanned(history.frame.timelines),
             "season": lambda: (
-                "" if history.season is None else f"{' and '.join(map(str, history.seasons))} steps, by the times"
+                f"{' and '.join(map(str, history.seasons))} steps, by the times" if history.seasons else ""
             ),
             "covariates": lambda: ", ".join([*self.past_covariates, *self.future_covariates]),
         }
@@ -709,9 +716,9 @@ class Forecaster(Shown):
         history, names, h = self._fitted_history(), list(self.future_covariates), whole(h, "h", 1)
         if future is None:
             if (lacking := history.known_besides.lacks(history.lengths, h)) is not None:
-                where = f"series {lacking}" if history.frame is None else history.frame.label(lacking)
                 raise ValueError(
-                    f"expected future=, a table with {', '.join(names)} at each of {h} steps ahead; got none of {where}"
+                    f"expected future=, a table with {', '.join(names)} at each of {h} steps ahead; got none of "
+                    f"{history.label(lacking)}"
                 )
             return history
         if not names:
@@ -949,6 +956,15 @@ class SeasonalForecaster(Forecaster):
 
     The effects of columns that are known ahead are taken out first (`rnnkit.forecast.fitting.regression`), then several
     seasons, or one of more than 24 steps, as far as a series has them (`rnnkit.forecast.fitting.profiles.Profiles`).
+
+    Parameters
+    ----------
+    season : int or sequence of int, optional
+        Steps of a season, 1 for none, or of several seasons; by default inferred from a table's times, and none for
+        arrays. Several seasons, or one of more than 24 steps, are taken out of the series before.
+    future_covariates : sequence of str
+        Columns of the table that are known ahead, whose effects are subtracted first, by a regression of each series'
+        changes (`rnnkit.forecast.fitting.regression`).
     """
 
     _several_seasons = True
@@ -1015,7 +1031,15 @@ def absolute(ahead: Ahead) -> np.ndarray:
 
 
 class SmoothingForecaster(SeasonalForecaster):
-    """A seasonal forecaster whose recurrence gives the forecasts of all steps; a subclass defines ``_at``."""
+    """A seasonal forecaster whose recurrence gives the forecasts of all steps; a subclass defines ``_at``.
+
+    Parameters
+    ----------
+    temporal : bool
+        Whether forecasts agree with those of means over 2 steps and more up to a season, to which the model is fitted
+        anew for each forecast (Athanasopoulos et al. 2017, "Forecasting with temporal hierarchies", structural
+        scaling). Several seasons, or one of more than 24 steps, are without.
+    """
 
     temporal: bool = False  # whether forecasts agree with those of means over parts of a season
 

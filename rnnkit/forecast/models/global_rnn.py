@@ -59,8 +59,6 @@ class GlobalRNN(Together):
         Series of a batch.
     learning_rate : float
         Adam's, at first.
-    level : sequence of float in [1, 100)
-        Percentages of the bands that `predict` gives by default.
     seed : int
         Of first weights and batches: the same seed gives the same bits.
 

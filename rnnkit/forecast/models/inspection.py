@@ -39,7 +39,7 @@ def standardized(model: Any, history: History) -> np.ndarray:
 
 def tested(model: Any, history: History, lags: int | None) -> dict[str, np.ndarray]:
     """Return the columns ``(B,)`` of `Forecaster.check_residuals`."""
-    off, season = standardized(model, history), periods_of(model._panel.get("season", history.season))[0]
+    off, season = standardized(model, history), periods_of(model._panel.get("season", history.seasons))[0]
     residuals = history.values - fitted(model, history, [])[model.name]
     count = (~np.isnan(off)).sum(axis=1)
     known = np.maximum(count, 1)
