@@ -103,5 +103,5 @@ def series_name(frame: SeriesFrame, place: int) -> str:
 
 
 def _alone(frame, place) -> SeriesFrame:
-    ids, timelines = [frame.ids[place]], frame.timelines[place : place + 1]
-    return SeriesFrame(frame.names, ids, [frame.series[place]], {}, timelines, FileTable(ids), frame.wall)
+    ids, timelines, values = [frame.ids[place]], frame.timelines[place : place + 1], frame.series[place]
+    return SeriesFrame(frame.names, ids, {frame.names.target: values[None]}, timelines, FileTable(ids), frame.wall)

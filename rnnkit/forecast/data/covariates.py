@@ -125,10 +125,5 @@ class Covariates(NamedTuple):
 
 def _together(frame: SeriesFrame, names: Sequence[str]) -> np.ndarray:
     """Stack columns of a table as ``(N, T, K)``, NaN after a series' end; a column of text is one for each text."""
-    found = []
-    for name in names:
-        values = np.full((len(frame), int(frame.timelines.lengths.max())), np.nan)
-        for row, one in enumerate(frame.covariates[name]):
-            values[row, : len(one)] = one
-        found.append(frame.expanded(name, values))
-    return np.concatenate(found, axis=2) if found else np.zeros((len(frame), int(frame.timelines.lengths.max()), 0))
+    found = [frame.expanded(name, frame.columns[name]) for name in names]
+    return np.concatenate([np.zeros((len(frame), int(frame.timelines.lengths.max()), 0)), *found], axis=2)

@@ -51,7 +51,7 @@ class History(NamedTuple):
     @classmethod
     def of_frame(cls, frame: SeriesFrame) -> History:
         """Make a history of a table of series."""
-        values, lengths, _, _ = padded(frame.series)
+        values, lengths = frame.columns[frame.names.target], frame.timelines.lengths
         return cls(values, lengths, False, frame, frequencies.seasons(frame.timelines.frequency))
 
     def until(self, rows, ends) -> History:

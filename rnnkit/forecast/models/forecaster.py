@@ -852,7 +852,7 @@ class Forecaster(Shown):
         forecaster = cls(**about["settings"])
         history = History(values, lengths, about["single"])
         if "frame" in about:
-            frame = SeriesFrame.of_saved(below("frame/", arrays), about["frame"], _rows(values, lengths))
+            frame = SeriesFrame.of_saved(below("frame/", arrays), about["frame"], values, lengths)
             history = History.of_frame(frame)
         if "past" in arrays:
             history = history._replace(covariates=Covariates.none(len(lengths))._replace(past=arrays["past"]))
