@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -145,18 +146,16 @@ def rolling_origins(length: int, horizon: int, count: int) -> np.ndarray:
 
 def needed_length(horizon: int, origins: int = LEAST_ORIGINS) -> int:
     """Return the shortest length of a series with `origins` origins in its last 30 %."""
-    length = horizon + origins
-    while length - horizon - first_origin(length) + 1 < origins:
-        length += 1
-    return length
+    return next(n for n in itertools.count(horizon + origins) if n - horizon - first_origin(n) + 1 >= origins)
 
 
 def check(series: Series, horizon: int, season: Any = None, origins: int | None = None) -> None:
     """Check the length of a series; an InputError gives the length needed, or says that it consists of gaps."""
     length = len(series.values)
-    needed = needed_length(horizon, origins or LEAST_ORIGINS)
-    while first_origin(needed) < max(2 * horizon + LEAST_VALUES + 20, 2 * periods_of(season)[0]):
-        needed += 1
+    least = max(2 * horizon + LEAST_VALUES + 20, 2 * periods_of(season)[0])
+    needed = next(
+        n for n in itertools.count(needed_length(horizon, origins or LEAST_ORIGINS)) if first_origin(n) >= least
+    )
     if length < needed:
         raise InputError(
             f"{series.name} has {length} values; a horizon of {horizon} with {origins or LEAST_ORIGINS} origins"

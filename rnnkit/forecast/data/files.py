@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rnnkit.forecast.data.csv_files import GAPS, InputError, numbers, parsed, read_rows, write_rows
+from rnnkit.forecast.data.csv_files import GAPS, InputError, numbers, parsed, read_rows
 from rnnkit.forecast.data.dates import looks_dated, read_times
 from rnnkit.forecast.data.frames import Columns, FileTable, SeriesFrame, assemble, is_frame, label, read
 from rnnkit.forecast.data.timeline import Timeline, regular
@@ -256,7 +258,7 @@ def write_table(path: Any, table: Any) -> None:
     columns = {name: _texts(column) for name, column in _checked(table).items()}
     opening: Any = gzip.open if suffix == ".gz" else open
     with replacing(path) as beside, opening(beside, "wt", encoding="utf-8", newline="") as file:
-        write_rows(file, columns)
+        csv.writer(file, lineterminator="\n").writerows(chain([columns], zip(*columns.values(), strict=True)))
 
 
 def _cells(path) -> tuple[list[str], list[int], dict[str, list[str]]]:

@@ -37,8 +37,9 @@ from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends
 from rnnkit.forecast.models.intermittent import Demands
 from rnnkit.forecast.models.normalization import completed
 from rnnkit.forecast.models.theta import Theta
-from rnnkit.forecast.models.together import Progress, Together
+from rnnkit.forecast.models.together import Together
 from rnnkit.forecast.scoring.evaluation import naive_scales
+from rnnkit.hints import Progress
 from rnnkit.serialization.array_files import below
 
 _DAMPED = [form for form in FORMS if "d" in form]

@@ -320,4 +320,4 @@ def _inputs(history: History, scale: Scale, units: Mapping[str, np.ndarray]) -> 
 
 def _state(history: History, inputs, states) -> ForecastState:
     last = last_steps(history)
-    return ForecastState(last, history.lengths - 1 - last, (inputs[np.arange(len(last)), last], states))
+    return ForecastState(last, (inputs[np.arange(len(last)), last], states))

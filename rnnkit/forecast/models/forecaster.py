@@ -31,7 +31,7 @@ from rnnkit.forecast.models.inspection import between, counted_series, spanned
 from rnnkit.forecast.plots import Drawn, residual_pictures, small_multiples, stacked_pictures
 from rnnkit.forecast.scoring.residual_tests import autocorrelation
 from rnnkit.forecast.scoring.validation import Origins, check_long_enough, cross_validation, refitting, windows
-from rnnkit.hints import Array
+from rnnkit.hints import Array, Levels, Progress
 from rnnkit.layers.support.model_files import making
 from rnnkit.serialization.array_files import below
 from rnnkit.shown import Shown
@@ -122,7 +122,7 @@ class Forecaster(Shown):
         time: Any = "ds",
         target: Any = "y",
         freq: Any = None,
-        progress: Callable[[str], None] | None = None,
+        progress: Progress = None,
         verbose: Any = "auto",
     ) -> Self:
         """Fit every series.
@@ -170,7 +170,7 @@ class Forecaster(Shown):
         with history.naming(), progress_bar(self._stages(history), self.name, 0 if progress else verbose) as bar:
             return self._refit(history, progress or bar.step)
 
-    def predict(self, h: int | None = None, *, future: Any = None, level: Sequence[float] | float | None = None) -> Any:
+    def predict(self, h: int | None = None, *, future: Any = None, level: Levels = None) -> Any:
         """Forecast the steps after the series' ends.
 
         Parameters
@@ -270,13 +270,7 @@ class Forecaster(Shown):
         return self
 
     def forecast(
-        self,
-        y: Array,
-        h: int | None = None,
-        *,
-        future: Any = None,
-        level: Sequence[float] | float | None = None,
-        **given: Any,
+        self, y: Array, h: int | None = None, *, future: Any = None, level: Levels = None, **given: Any
     ) -> Any:
         """Forecast other series; this forecaster stays unchanged.
 
@@ -312,8 +306,8 @@ class Forecaster(Shown):
         step_size: int | None = None,
         refit: bool = False,
         *,
-        level: Sequence[float] | float | None = None,
-        progress: Callable[[str], None] | None = None,
+        level: Levels = None,
+        progress: Progress = None,
         verbose: Any = "auto",
         **names: Any,
     ) -> Any:
@@ -326,7 +320,7 @@ class Forecaster(Shown):
         h: int = 12,
         *,
         future: Any = None,
-        level: Sequence[float] | float | None = None,
+        level: Levels = None,
         series: Sequence[Any] | None = None,
         actual: Array = None,
         n_windows: int = 0,
@@ -376,7 +370,7 @@ class Forecaster(Shown):
 
     # The fitted series
 
-    def fitted(self, level: Sequence[float] | float | None = None) -> Any:
+    def fitted(self, level: Levels = None) -> Any:
         """Return the fitted values: the forecast of each step from the values before it, with the fitted parameters.
 
         Parameters
@@ -604,17 +598,12 @@ class Forecaster(Shown):
         kind: Any = type(self)
         return {name: getattr(self, name) for name in _arguments(kind)}
 
-    # Required methods of subclasses
+    # Methods of subclasses
 
-    def _fitted(self, values, lengths) -> dict[str, np.ndarray]:
-        raise NotImplementedError
+    _fitted: Callable[..., dict[str, np.ndarray]]
+    _ahead: Callable[..., Ahead]
 
-    def _ahead(self, values, lengths, fitted, h) -> Ahead:
-        raise NotImplementedError
-
-    # Optional methods of subclasses
-
-    def _fit(self, history: History, progress: Callable[[str], None] | None = None) -> Fitted:
+    def _fit(self, history: History, progress: Progress = None) -> Fitted:
         return Fitted(in_blocks(self._fitted, history.values, history.lengths), {})
 
     def _stages(self, history: History) -> int:
@@ -659,7 +648,7 @@ class Forecaster(Shown):
         """Return weights of innovations in the errors of forecasts, see `inspection.memory_of_growth`."""
         return inspection.memory_of_growth(ahead.spread)
 
-    def _at_origin(self, history: History, progress: Callable[[str], None] | None = None, last: bool = False) -> Self:
+    def _at_origin(self, history: History, progress: Progress = None, last: bool = False) -> Self:
         """Move to an origin of a back-test, or to the `last` one, at the end of the series: read on, or fit."""
         if self._history is None or last:
             return self._refit(history, progress)
@@ -768,7 +757,7 @@ class Forecaster(Shown):
             raise ValueError("expected at least one series to draw; got an empty list")
         return [known.index(one) for one in asked]
 
-    def _refit(self, history: History, progress: Callable[[str], None] | None = None) -> Self:
+    def _refit(self, history: History, progress: Progress = None) -> Self:
         (self._model, self._panel), self._history = self._fit(history, progress), history
         self._partitions = None
         return self
@@ -956,6 +945,7 @@ class SeasonalForecaster(Forecaster):
 
     The effects of columns that are known ahead are taken out first (`rnnkit.forecast.fitting.regression`), then several
     seasons, or one of more than 24 steps, as far as a series has them (`rnnkit.forecast.fitting.profiles.Profiles`).
+    A subclass defines ``_within(values, lengths, fitted, h)`` besides, which forecasts all steps ``(N, T)``.
 
     Parameters
     ----------
@@ -1004,12 +994,6 @@ class SeasonalForecaster(Forecaster):
         forecast = lambda rest: forecast_in_blocks(partial(self._apart, "_ahead"), rest, self._model, h)
         return with_effects(history, self._model, forecast, history.lengths[:, None] + np.arange(h))
 
-    def _within(self, values, lengths, fitted, h) -> Ahead:
-        """Return the forecasts of all steps ``(N, T)``, as `_inside`; a recurrence gives them in one pass."""
-        other = copy(self)
-        other._model = fitted
-        return Forecaster._inside(other, History(values, lengths))
-
     def _inside(self, history):
         steps = history.values.shape[1]
         forecast = lambda rest: forecast_in_blocks(partial(self._apart, "_within"), rest, self._model, steps)
@@ -1031,7 +1015,7 @@ def absolute(ahead: Ahead) -> np.ndarray:
 
 
 class SmoothingForecaster(SeasonalForecaster):
-    """A seasonal forecaster whose recurrence gives the forecasts of all steps; a subclass defines ``_at``.
+    """A seasonal forecaster whose recurrence gives the forecasts of all steps, by a subclass's ``_at`` and ``_parts``.
 
     Parameters
     ----------
@@ -1042,6 +1026,8 @@ class SmoothingForecaster(SeasonalForecaster):
     """
 
     temporal: bool = False  # whether forecasts agree with those of means over parts of a season
+    _at: Callable[..., Ahead]  # of steps (N, S): one step ahead up to each series' end, and those after it
+    _parts: Callable[..., dict[str, np.ndarray]]  # the columns of `components` (N, T)
 
     def _apart(self, of: str, values, lengths, fitted, h) -> Ahead:
         season, inside = self._periods[0], of == "_within"
@@ -1057,19 +1043,11 @@ class SmoothingForecaster(SeasonalForecaster):
             found[size] = np.where((count < _FEWEST)[:, None], own, said)
         return Ahead(agreed(found, season)[:, :h], ahead.spread[:, :h], ahead.of_logarithms)
 
-    def _at(self, values, lengths, fitted, steps) -> Ahead:
-        """Return forecasts of steps ``(N, S)``: one step ahead up to each series' end, and those after it."""
-        raise NotImplementedError
-
     def _ahead(self, values, lengths, fitted, h) -> Ahead:
         return self._at(values, lengths, fitted, lengths[:, None] + np.arange(h))
 
     def _within(self, values, lengths, fitted, h) -> Ahead:
         return self._at(values, lengths, fitted, np.broadcast_to(np.arange(values.shape[1]), values.shape))
-
-    def _parts(self, values, lengths, fitted) -> dict[str, np.ndarray]:
-        """Return the columns of `components` ``(N, T)``."""
-        raise NotImplementedError
 
     def _components(self, history):
         parts = lambda values: self._parts_apart(values, history.lengths, self._model)

@@ -16,7 +16,8 @@ from rnnkit.forecast.fitting.held_out import Calibration, Ends, leads_of
 from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted, checked_columns, checked_levels
 from rnnkit.forecast.models.normalization import completed
 from rnnkit.forecast.models.smoothed_network import FEWEST, LAYERS, SmoothedNetwork
-from rnnkit.forecast.models.together import Progress, Together
+from rnnkit.forecast.models.together import Together
+from rnnkit.hints import Progress
 
 _NETWORK = ("layer", "units", "window", "networks", "epochs", "batch_size", "learning_rate", "seed")
 _NAMES = {"lstm": "GlobalLSTM", "gru": "GlobalGRU", "rnn": "GlobalRNN"}

@@ -14,27 +14,21 @@ from rnnkit.forecast.fitting.held_out import Calibration
 from rnnkit.forecast.fitting.profiles import periods_of
 from rnnkit.forecast.fitting.season import elected, season_votes
 from rnnkit.forecast.models.forecaster import Ahead, Fitted, Forecaster
+from rnnkit.hints import Progress
 
 _FURTHEST = 20.0  # the largest logarithm of a bound over its forecast
 
 Rows = dict[str, np.ndarray]
-Progress = Callable[[str], None] | None
 
 
 class Together(Forecaster):
     """A forecaster that learns from all series together; subclasses define ``_learned`` and ``_completed``."""
 
     season: Any
+    _learned: Callable[..., tuple[list[Rows], Rows]]  # of `Blocks`: the arrays of each block, and those of all series
+    _completed: Callable[[History, Rows, Rows], Rows]  # all arrays of a block's series, from the learned ones
     _bands_are = "drawn from the errors at held-out ends of the series"
     _no_season = 1  # without one, `fit` would search for it
-
-    def _learned(self, series: Blocks, progress: Progress = None) -> tuple[list[Rows], Rows]:
-        """Return the arrays learned for each block of `History`, and those of all series."""
-        raise NotImplementedError
-
-    def _completed(self, history: History, found: Rows, panel: Rows) -> Rows:
-        """Return all fitted arrays of a block's series, from the learned ones."""
-        raise NotImplementedError
 
     def _fit(self, history: History, progress: Progress = None) -> Fitted:
         (found,), panel = self._learned(Blocks([history]), progress)

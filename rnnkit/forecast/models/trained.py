@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -18,7 +18,7 @@ from rnnkit.forecast.fitting.season import refined_period
 from rnnkit.forecast.fitting.shortcut import Shortcut, hold, targets
 from rnnkit.forecast.models.direct import DirectForecaster, ForecastState, check_horizon, last_steps, measured
 from rnnkit.forecast.models.forecaster import Ahead, Fitted, check_features
-from rnnkit.hints import Array
+from rnnkit.hints import Array, Progress
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
@@ -35,8 +35,6 @@ UNKNOWN = -1e6  # marks steps without a value
 WARM = 12  # first steps of a window without a loss, while the state settles
 BATCHES = 64  # at most in an epoch, which bounds the time for long series
 _OF_SHORTCUT = ("lags", "harmonics", "period", "strength", "seasonal")
-
-Progress = Callable[[str], None] | None
 
 
 class TrainedForecaster(DirectForecaster):
@@ -370,7 +368,7 @@ class TrainedForecaster(DirectForecaster):
         steps = np.maximum(steps, 0)
         beside = np.where(before[..., None], np.nan, beside[np.arange(len(z))[:, None], steps])
         read = np.where(before, np.nan, np.take_along_axis(z, steps, axis=1)), beside
-        return ForecastState(last, history.lengths - 1 - last, read)
+        return ForecastState(last, read)
 
     def _going_on(self, state: ForecastState) -> Iterator[np.ndarray]:
         times, (z, beside), shortcut = state.times, state.read, self.shortcut

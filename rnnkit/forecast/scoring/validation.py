@@ -11,7 +11,7 @@ from rnnkit.arguments import whole
 from rnnkit.callbacks.stages import progress_bar
 from rnnkit.forecast.data.frames import handed_out
 from rnnkit.forecast.data.history import History, handler_of
-from rnnkit.hints import Array
+from rnnkit.hints import Array, Levels, Progress
 
 
 def cross_validation(
@@ -22,8 +22,8 @@ def cross_validation(
     step_size: int | None = None,
     refit: bool = False,
     *,
-    level: Sequence[float] | float | None = None,
-    progress: Callable[[str], None] | None = None,
+    level: Levels = None,
+    progress: Progress = None,
     verbose: Any = "auto",
     **names: Any,
 ) -> Any:
