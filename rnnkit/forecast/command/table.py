@@ -126,8 +126,7 @@ def _notes(reports: Sequence[Report]) -> str:
     ]
     if len(report.values) > 1:
         lines.insert(0, "MAE to MASE: means over the series of the error over all steps of all windows")
-    tested = {int(place) for window in report.windows for place in window.series}
-    if left := [report.named(place).name for place in range(len(report.values)) if place not in tested]:
+    if left := [report.named(place).name for place in np.flatnonzero(~report.finished.any(axis=0)).tolist()]:
         named = ", ".join(map(printable, left[:3])) + (" and others" if len(left) > 3 else "")
         lines.append(f"{len(left)} series too short for a window: {named}")
     return "\n".join(lines)

@@ -54,6 +54,28 @@ class History(NamedTuple):
         values, lengths = frame.columns[frame.names.target], frame.timelines.lengths
         return cls(values, lengths, False, frame, frequencies.seasons(frame.timelines.frequency))
 
+    def more(self, y) -> list[np.ndarray]:
+        """Read further values of each series, from arrays."""
+        if frames.is_frame(y):
+            raise ValueError("expected arrays, as in fit; got a table")
+        more = [column(np.atleast_1d(with_gaps(part, "y")), "y", 1) for part in ([y] if self.single else y)]
+        if len(more) != len(self.lengths):
+            raise ValueError(f"expected values for {len(self.lengths)} series, as in fit; got {len(more)}")
+        return more
+
+    def appended(self, y, x=None) -> History:
+        """Return series that are arrays with further values and features."""
+        values, given = self.more(y), [] if x is None else [x] if self.single else x
+        features = [column(one, "x", 2) for one in given]
+        check_features(max((one.shape[1] for one in features), default=0), self.beside.shape[2])
+
+        def longer(old, new):
+            known = zip(old, self.lengths, new, strict=True)
+            return [np.concatenate([row[:length], one]) for row, length, one in known]
+
+        longer_x = longer(self.beside, features) if features else None
+        return History.of(longer(self.values, values), longer_x)._replace(single=self.single)
+
     def until(self, rows, ends) -> History:
         """Return some series, each up to a step; of the table, only the seasons are kept."""
         values = self.values[rows, : ends.max(initial=1)].copy()
@@ -151,6 +173,12 @@ def column(series: Any, name: str, rank: int) -> np.ndarray:
     if np.isinf(array).any():
         raise ValueError(f"expected {name} to be finite, NaN where a value is missing; got an infinite value")
     return array
+
+
+def check_features(found: int, fitted: int) -> None:
+    """Raise a ValueError unless each value has as many features as in `fit`."""
+    if found != fitted:
+        raise ValueError(f"expected x with {fitted} features per step, as in fit; got {found}")
 
 
 def handler_of(y, module: str):

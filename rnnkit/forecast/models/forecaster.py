@@ -15,14 +15,14 @@ from scipy.special import ndtri
 
 from rnnkit import allocation
 from rnnkit.arguments import whole
-from rnnkit.arrays import real, with_gaps
+from rnnkit.arrays import real
 from rnnkit.callbacks.stages import progress_bar
 from rnnkit.docstrings import describe_by_bases
 from rnnkit.forecast import registry, saving
 from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
-from rnnkit.forecast.data.history import History, UnfitSeries, column, handler_of
+from rnnkit.forecast.data.history import History, UnfitSeries, handler_of
 from rnnkit.forecast.fitting import regression
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
 from rnnkit.forecast.fitting.temporal import agreed, means_over
@@ -82,7 +82,6 @@ class Forecaster(Shown):
     _stays_positive = True  # whether forecasts of positive series are clipped at 0
     _partitioned: str | None = "panels"  # the module of rnnkit.distributed that fits to partitions of Dask
     _bands_are = "drawn from the errors that the model expects"
-    _tested_bands = False  # whether a back-test draws the bands, from the errors at earlier origins
     _several_seasons = False  # whether `season` may be several
     _no_season: int | None = None  # the `season` of series that have none
     _usual_h: Any = 1
@@ -262,11 +261,7 @@ class Forecaster(Shown):
                 renewed = self._with_covariates(renewed, covariates.static, covariates.names)
             self._history = renewed
             return self
-        longer = _longer(history, history.values, _more(history, y))
-        more = [] if x is None else [column(one, "x", 2) for one in _listed(history, x)]
-        check_features(max((one.shape[1] for one in more), default=0), history.beside.shape[2])
-        x = _longer(history, history.beside, more) if more else None
-        self._history = History.of(longer, x)._replace(single=history.single)
+        self._history = history.appended(y, x)
         return self
 
     def forecast(
@@ -741,7 +736,7 @@ class Forecaster(Shown):
         if history.frame is not None:
             return history.frame.came(y, h)
         found = np.full((len(history.lengths), h), np.nan)
-        for row, values in zip(found, _more(history, y), strict=True):
+        for row, values in zip(found, history.more(y), strict=True):
             row[: len(values)] = values[:h]
         return found
 
@@ -906,10 +901,6 @@ def _blocks(count: int) -> list[slice]:
     return [slice(start, start + BLOCK) for start in range(0, count, BLOCK)]
 
 
-def _rows(values, lengths) -> list[np.ndarray]:
-    return [row[:length] for row, length in zip(values, lengths, strict=True)]
-
-
 def without_effects(history: History, season: int) -> tuple[History, dict[str, np.ndarray]]:
     """Return what covariates that are known ahead leave of the series, and their effects; no arrays without any."""
     future = history.known_besides.future
@@ -1066,28 +1057,3 @@ class SmoothingForecaster(SeasonalForecaster):
 def known_once(values) -> np.ndarray:
     """Return a mask ``(N,)`` of the series with a single value, whose size determines their spread."""
     return (~np.isnan(values)).sum(axis=1) == 1
-
-
-def check_features(found: int, fitted: int) -> None:
-    """Raise a ValueError unless each value has as many features as in `fit`."""
-    if found != fitted:
-        raise ValueError(f"expected x with {fitted} features per step, as in fit; got {found}")
-
-
-def _longer(history: History, old, more) -> list[np.ndarray]:
-    """Return rows up to each series' end, with the new values appended."""
-    return [np.concatenate([a, b]) for a, b in zip(_rows(old, history.lengths), more, strict=True)]
-
-
-def _more(history: History, y) -> list[np.ndarray]:
-    """Return new values to append to series that are arrays."""
-    if frames.is_frame(y):
-        raise ValueError("expected arrays, as in fit; got a table")
-    more = [column(np.atleast_1d(with_gaps(part, "y")), "y", 1) for part in _listed(history, y)]
-    if len(more) != len(history.lengths):
-        raise ValueError(f"expected values for {len(history.lengths)} series, as in fit; got {len(more)}")
-    return more
-
-
-def _listed(history: History, given) -> list:
-    return [given] if history.single else list(given)

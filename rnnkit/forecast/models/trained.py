@@ -11,13 +11,13 @@ from scipy.special import ndtri
 from rnnkit.arguments import is_integer, number_from_zero, real_number, whole
 from rnnkit.callbacks import LambdaCallback
 from rnnkit.execution.layer_tree import arrays_by_name, put_arrays
-from rnnkit.forecast.data.history import History
+from rnnkit.forecast.data.history import History, check_features
 from rnnkit.forecast.fitting.readout import ENOUGH, learnable
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import refined_period
 from rnnkit.forecast.fitting.shortcut import Shortcut, hold, targets
 from rnnkit.forecast.models.direct import DirectForecaster, ForecastState, check_horizon, last_steps, measured
-from rnnkit.forecast.models.forecaster import Ahead, Fitted, check_features
+from rnnkit.forecast.models.forecaster import Ahead, Fitted
 from rnnkit.hints import Array, Progress
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.masking import Masking
