@@ -17,7 +17,7 @@ from rnnkit import allocation
 from rnnkit.arguments import whole
 from rnnkit.arrays import real
 from rnnkit.callbacks.stages import progress_bar
-from rnnkit.docstrings import describe_by_bases
+from rnnkit.docstrings import describe_by_bases, described_as
 from rnnkit.forecast import registry, saving
 from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.covariates import Covariates
@@ -210,6 +210,7 @@ class Forecaster(Shown):
         columns = self._columns(history, h, level)
         return self._out(columns, alone=level is None)
 
+    @described_as(predict)
     def predict_quantiles(
         self, h: int | None = None, quantiles: Sequence[float] | None = None, *, future: Any = None
     ) -> Any:
@@ -217,8 +218,6 @@ class Forecaster(Shown):
 
         Parameters
         ----------
-        h, future
-            As `predict` takes them.
         quantiles : sequence of float in (0, 1), optional
             Q probabilities; by default 0.1, 0.5 and 0.9, or those that a network has learned.
 
@@ -264,6 +263,7 @@ class Forecaster(Shown):
         self._history = history.appended(y, x)
         return self
 
+    @described_as(predict)
     def forecast(
         self, y: Array, h: int | None = None, *, future: Any = None, level: Levels = None, **given: Any
     ) -> Any:
@@ -277,12 +277,6 @@ class Forecaster(Shown):
             As `fit` takes them. For a model with a horizon, the series that were fitted, from the same first step up
             to the point to forecast from, with their fitted trends and spreads. With ``rescale=True`` any series, whose
             trends and spreads are measured.
-        h, future, level
-            As `predict` takes them.
-
-        Returns
-        -------
-        As of `predict`.
 
         Raises
         ------
@@ -463,6 +457,7 @@ class Forecaster(Shown):
         outside = (history.values < lower) | (history.values > upper)
         return inspection.out_inside(history, values | columns | {"anomaly": outside}, first)
 
+    @described_as(predict)
     def simulate(self, h: int | None = None, n: int = 100, seed: Any = None, *, future: Any = None) -> Any:
         """Draw sample paths of the steps after the series' ends.
 
@@ -473,8 +468,6 @@ class Forecaster(Shown):
 
         Parameters
         ----------
-        h, future
-            As `predict` takes them.
         n : int
             Paths of each series.
         seed : int, optional
@@ -916,11 +909,10 @@ def with_effects(history: History, fitted: dict[str, np.ndarray], forecast: Call
         return forecast(history)
     future = history.known_besides.future
     more = regression.added(fitted, future, history.times)
-    said, spread, of_logarithms, _ = forecast(history._replace(values=history.values - more))
-    spread = np.where(of_logarithms[:, None], np.abs(said) * spread, spread)
-    said = said + (more if steps is None else regression.added(fitted, future, steps))
+    ahead = forecast(history._replace(values=history.values - more))
+    said = ahead.forecast + (more if steps is None else regression.added(fitted, future, steps))
     said = np.where(history.positive[:, None], np.maximum(said, 0.0), said)
-    return Ahead(said, spread, np.zeros(len(said), bool))
+    return Ahead(said, absolute(ahead), np.zeros(len(said), bool))
 
 
 def parts_with_effects(history: History, fitted: dict[str, np.ndarray], parts: Callable) -> dict[str, np.ndarray]:
