@@ -281,8 +281,7 @@ def forecast_kept(
         raise InputError(
             f"the model in {path} was fitted to {' '.join(about['identity'])}; got {' '.join(_identity(data))}"
         )
-    season = forecaster._panel.get("season", forecaster.season)  # type: ignore[attr-defined]
-    report.season = periods_of(season)[0]
+    report.season = forecaster._periods[0]
     try:
         if report.frame is not None and covariates is not None:
             history = forecaster._with_covariates(history, covariates.static[order], covariates.names)

@@ -415,11 +415,6 @@ class Auto(Together):
         return {name: _shifted(one, first, values.shape[1]) for name, one in parts.items()}
 
     @property
-    def _periods(self) -> tuple[int, ...]:
-        """The seasons of the fit."""
-        return periods_of(self._panel["season"])
-
-    @property
     def _network_shares(self) -> np.ndarray:
         """The network's share for each series ``(N,)``; 0 for series that hold their last value."""
         return np.where(self._model["short"], 0.0, self._panel["network share"])

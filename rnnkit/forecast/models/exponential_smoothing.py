@@ -224,7 +224,7 @@ class ExponentialSmoothing(SmoothingForecaster):
 
     def _memory(self, ahead):
         memory = np.ones(ahead.forecast.shape)
-        rest = self._with(1) if "seasons" in self._model else self._fitted_with
+        rest = self._with(1) if "seasons" in self._model else self._with(self._periods)
         for group, rows in rest._rows_of_groups(self._model):
             memory[rows, 1:] = _coefficients(self._model["parameters"][rows], group.period, memory.shape[1])
         return memory

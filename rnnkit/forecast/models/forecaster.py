@@ -7,7 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from functools import cache, partial
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -74,6 +74,8 @@ class Forecaster(Shown):
         Percentages of the bands that `predict` gives by default.
     """
 
+    __signature__: inspect.Signature
+    season: Any = None
     level: Sequence[float] = LEVEL
     past_covariates: Sequence[str] = ()  # columns of a table, known up to now
     future_covariates: Sequence[str] = ()  # columns known ahead
@@ -90,7 +92,7 @@ class Forecaster(Shown):
     def __init_subclass__(cls, **given: Any):
         super().__init_subclass__(**given)
         signature = inspect.signature(cls.__init__)
-        cls.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
+        cls.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])
         describe_by_bases(cls)
 
     def __new__(cls, *given: Any, **named: Any) -> Self:
@@ -583,8 +585,12 @@ class Forecaster(Shown):
 
     def _settings(self) -> dict[str, Any]:
         """Return the arguments of ``__init__``, which are attributes of their names."""
-        kind: Any = type(self)
-        return {name: getattr(self, name) for name in _arguments(kind)}
+        return {name: getattr(self, name) for name in self.__signature__.parameters}
+
+    @property
+    def _periods(self) -> tuple[int, ...]:
+        """The seasons of the fit."""
+        return periods_of(self._panel.get("season", self.season))
 
     # Methods of subclasses
 
@@ -840,11 +846,6 @@ class Forecaster(Shown):
         return forecaster
 
 
-@cache
-def _arguments(kind: type) -> tuple[str, ...]:
-    return tuple(inspect.signature(kind).parameters)
-
-
 def checked_levels(level) -> list[float]:
     """Return percentages as a sorted list without duplicates; a ValueError for one outside [1, 100), or none."""
     levels = np.atleast_1d(real(level, "level").astype(np.float64))
@@ -951,16 +952,6 @@ class SeasonalForecaster(Forecaster):
     def _with(self, season) -> Self:
         return type(self)(**self._settings() | {"season": season})
 
-    @property
-    def _periods(self) -> tuple[int, ...]:
-        """The seasons of the fit."""
-        return periods_of(self._panel.get("season", self.season))
-
-    @property
-    def _fitted_with(self) -> Self:
-        """A forecaster with the seasons of the fit."""
-        return self._with(self._periods)
-
     def _fit(self, history, progress=None):
         periods = periods_of(self.season or history.seasons)
         rest, effects = without_effects(history, periods[0])
@@ -985,7 +976,7 @@ class SeasonalForecaster(Forecaster):
     def _apart(self, of: str, values, lengths, fitted, h) -> Ahead:
         """Return forecasts by the method `of`, ``_ahead`` or ``_within``, with the seasons that are apart."""
         if "seasons" not in fitted:
-            return getattr(self._fitted_with, of)(values, lengths, fitted, h)
+            return getattr(self._with(self._periods), of)(values, lengths, fitted, h)
         apart = Profiles.of(values, lengths, self._periods, fitted["seasons"])
         ahead = getattr(self._with(1), of)(apart.rest, lengths, fitted, h)
         restored = apart.restored(ahead.forecast, absolute(ahead), h if of == "_ahead" else None)
@@ -1039,7 +1030,7 @@ class SmoothingForecaster(SeasonalForecaster):
     def _parts_apart(self, values, lengths, fitted) -> dict[str, np.ndarray]:
         """Return the columns of `components`; what is apart counts as season."""
         if "seasons" not in fitted:
-            return self._fitted_with._parts(values, lengths, fitted)
+            return self._with(self._periods)._parts(values, lengths, fitted)
         apart = Profiles.of(values, lengths, self._periods, fitted["seasons"])
         parts = self._with(1)._parts(apart.rest, lengths, fitted)
         said, _ = apart.restored(parts["level"] + parts["season"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -24,7 +24,6 @@ Rows = dict[str, np.ndarray]
 class Together(Forecaster):
     """A forecaster that learns from all series together; subclasses define ``_learned`` and ``_completed``."""
 
-    season: Any
     _learned: Callable[..., tuple[list[Rows], Rows]]  # of `Blocks`: the arrays of each block, and those of all series
     _completed: Callable[[History, Rows, Rows], Rows]  # all arrays of a block's series, from the learned ones
     _bands_are = "drawn from the errors at held-out ends of the series"
