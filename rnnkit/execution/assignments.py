@@ -15,7 +15,7 @@ from rnnkit.arguments import is_own
 PASSING = {"_kept", "_added_losses", "_generator", "_assigned", "history", "stop_training"}
 PASSING |= {"_call_runner", "_vjp_runner", "_hvp_runners"}
 # Attributes that aren't compared: weights and executors in them are, and the others are for training.
-APART = {*PASSING, "_own", "_execution", "_graphs", "_compiled", "_update_runner", "_test_runner"}
+APART = {*PASSING, "_own", "_execution", "_graphs", "_compiled", "_update_runner"}
 # Dicts and lists in which a program changes nothing.
 _INTERNAL = APART | set("_variables _variable_options _before_build _made_with _input_nesting _loss_trackers".split())
 

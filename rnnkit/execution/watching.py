@@ -1,4 +1,4 @@
-"""What results of layers depend on besides arguments and weights, watched so that no recording outlives a change."""
+"""Dependencies of layers' results besides arguments and weights, watched so that no recording outlives a change."""
 
 from __future__ import annotations
 

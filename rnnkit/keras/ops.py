@@ -161,7 +161,7 @@ def convert_to_numpy(x):
 
 
 def is_tensor(x) -> bool:
-    """Whether `x` is an array or a symbolic tensor."""
+    """Return whether `x` is an array or a symbolic tensor."""
     return hasattr(x, "shape") and hasattr(x, "dtype")
 
 
@@ -204,7 +204,7 @@ def full(shape, fill_value, dtype=None):
 
 
 def eye(N, M=None, k=0, dtype=None):
-    """The identity matrix."""
+    """Return the identity matrix."""
     return np.eye(N, M, k, _kind(dtype or settings.floatx()))
 
 
@@ -224,7 +224,7 @@ def view_as_real(x):
 
 
 def identity(n, dtype=None):
-    """The identity matrix."""
+    """Return the identity matrix."""
     return eye(n, dtype=dtype)
 
 
@@ -287,7 +287,7 @@ def normalize(x, axis=-1, order=2, epsilon=None):
 
 
 def moments(x, axes, keepdims=False, synchronized=False):
-    """The mean and the variance."""
+    """Return the mean and the variance."""
     axes = tuple(axes) if isinstance(axes, list) else axes
     return np.mean(x, axis=axes, keepdims=keepdims), np.var(x, axis=axes, keepdims=keepdims)
 
@@ -306,12 +306,12 @@ def multi_hot(inputs, num_classes=None, axis=-1, dtype=None, sparse=False):
 
 
 def unstack(x, num=None, axis=0):
-    """The parts of an array along an axis, without it."""
+    """Return the parts of an array along an axis, without it."""
     return [np.squeeze(part, axis=axis) for part in np.split(x, x.shape[axis] if num is None else num, axis=axis)]
 
 
 def slice(inputs, start_indices, shape):
-    """A block of an array from `start_indices` on, of a shape."""
+    """Return a block of an array from `start_indices` on, of a shape."""
     import builtins
 
     return inputs[tuple(builtins.slice(at, at + size) for at, size in zip(start_indices, shape, strict=True))]
@@ -356,7 +356,7 @@ def vectorized_map(function, elements):
 
 
 def binary_crossentropy(target, output, from_logits=False):
-    """The crossentropy of each entry."""
+    """Return the crossentropy of each entry."""
     if from_logits:
         return plain.softplus(output) - target * output
     p = np.clip(output, settings.epsilon(), 1.0 - settings.epsilon())
@@ -364,7 +364,7 @@ def binary_crossentropy(target, output, from_logits=False):
 
 
 def categorical_crossentropy(target, output, from_logits=False, axis=-1):
-    """The crossentropy of classes that are one-hot."""
+    """Return the crossentropy of classes that are one-hot."""
     from rnnkit import losses
 
     if axis not in (-1, len(output.shape) - 1):
@@ -373,7 +373,7 @@ def categorical_crossentropy(target, output, from_logits=False, axis=-1):
 
 
 def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
-    """The crossentropy of classes by their numbers."""
+    """Return the crossentropy of classes by their numbers."""
     from rnnkit import losses
 
     output = output if axis in (-1, len(output.shape) - 1) else np.moveaxis(output, axis, -1)

@@ -113,12 +113,12 @@ def categorical(logits, num_samples, dtype="int32", seed=None) -> np.ndarray:
 
 
 def shuffle(x, axis=0, seed=None) -> np.ndarray:
-    """The entries along an axis in a new order."""
+    """Return the entries along an axis in a new order."""
     return _rng(seed).permutation(np.asarray(x), axis=axis)
 
 
 def dropout(inputs, rate, noise_shape=None, seed=None) -> np.ndarray:
-    """An array with a share of its entries at 0, and the others scaled up."""
+    """Return an array with a share of its entries at 0, and the others scaled up."""
     inputs = np.asarray(inputs)
     kept = _rng(seed).random(inputs.shape if noise_shape is None else noise_shape) >= rate
     return inputs * kept.astype(inputs.dtype) / (1 - rate or 1)

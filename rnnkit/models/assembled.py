@@ -120,12 +120,12 @@ class Assembled(Trainable):
         return drawing(boxes, arrows, f"{type(self).__name__} {self.name}")
 
     def _card(self, depth=0):
-        from rnnkit.cards import told
+        from rnnkit.cards import text_or_empty
 
         card = layer_card(self, depth, code=False)  # its parts show it
         if depth or len(self._parts()) > _DRAWN:
             return card
-        return replace(card, picture=told(self._drawing))
+        return replace(card, picture=text_or_empty(self._drawing))
 
     # Steps one at a time
 

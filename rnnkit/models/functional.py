@@ -223,10 +223,10 @@ class Model(GraphModel):
         return "masked" if all(layer._padding_of(shape) == "masked" for layer, shape in read) else "lengths"
 
     @property
-    def _turns_time(self):  # type: ignore[override]
+    def _reverses_time(self):  # type: ignore[override]
         turned = [False] * len(self._shapes)
         for call in self._graph.calls:
-            own = any(turned[number] for number in leaves(call.x)) != self._graph.layers[call.layer]._turns_time[0]
+            own = any(turned[number] for number in leaves(call.x)) != self._graph.layers[call.layer]._reverses_time[0]
             for number in call.outputs:
                 turned[number] = own
         return [turned[number] for number in self._graph.outputs]
