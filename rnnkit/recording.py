@@ -313,7 +313,6 @@ _REDUCING |= {np.ndarray.sum: np.add.reduce, np.ndarray.max: np.maximum.reduce, 
 _READING = "__bool__ __int__ __index__ __float__ __complex__ item tolist tobytes"
 _METHODS = "argsort diagonal nonzero ravel repeat reshape searchsorted squeeze swapaxes transpose"
 _METHODS_WITH_OUT = "all any argmax argmin clip cumprod cumsum dot max mean min prod round std sum take trace var"
-_REFUSED = "sort partition put resize setflags setfield byteswap"
 
 
 def _method(name: str, takes_out: bool) -> Callable:

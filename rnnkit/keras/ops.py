@@ -7,6 +7,7 @@ anywhere.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from rnnkit import custom_gradients
 from rnnkit.keras import activations, settings, tree
 from rnnkit.keras.left_out import LeftOut
 from rnnkit.keras.naming import by_order, namespace
+from rnnkit.layers.support import symbolic
 
 # NumPy's functions by Keras's parameters; those before the bar are passed by position, the others by name.
 SAME = {
@@ -48,7 +50,6 @@ SAME = {
     "x indices_or_sections | axis": "array_split split",
     "x indices_or_sections |": "dsplit hsplit vsplit",
     "x | weights minlength": "bincount",
-    "x shape |": "broadcast_to",
     "x newshape |": "reshape",
     "x | ord axis keepdims": "norm",
     "x | k": "diag diagflat tril triu",
@@ -64,7 +65,6 @@ SAME = {
     "x source destination |": "moveaxis",
     "x | nan posinf neginf": "nan_to_num",
     "x pad_width | mode constant_values": "pad",
-    "x repeats | axis": "repeat",
     "x shift | axis": "roll",
     "array | k axes": "rot90",
     "x | decimals": "round",
@@ -176,31 +176,47 @@ def dtype(x) -> str:
 
 
 def zeros(shape, dtype=None):
-    """Return an array of zeros; an unknown batch size gives one row, which stands for all."""
-    return np.zeros(_one_row(shape), _kind(dtype or settings.floatx()))
+    """Return an array of zeros; in `call`, the unknown batch size gives each row its own."""
+    return _for_rows(partial(np.zeros, dtype=_kind(dtype or settings.floatx())), shape)
 
 
 def ones(shape, dtype=None):
-    """Return an array of ones; an unknown batch size gives one row, which stands for all."""
-    return np.ones(_one_row(shape), _kind(dtype or settings.floatx()))
+    """Return an array of ones; in `call`, the unknown batch size gives each row its own."""
+    return _for_rows(partial(np.ones, dtype=_kind(dtype or settings.floatx())), shape)
 
 
 empty = zeros
 
 
 def tile(x, repeats):
-    """Repeat an array as `numpy.tile`; one repetition for each row of a batch is none, since one row stands for all."""
-    return np.tile(x, _one_row(np.asarray(repeats, object).tolist()))
+    """Repeat an array as `numpy.tile`; in `call`, the unknown batch size repeats one row for each."""
+    return _for_rows(partial(np.tile, x), np.asarray(repeats, object).tolist())
 
 
-def _one_row(sizes):
-    """Return sizes with 1 for None, an unknown batch size."""
-    return tuple(1 if one is None else one for one in sizes) if isinstance(sizes, (tuple, list)) else sizes
+def repeat(x, repeats, axis=None):
+    """Repeat entries as `numpy.repeat`; in `call`, the unknown batch size repeats one row for each."""
+    return _for_rows(lambda _: x, [None]) if repeats is None else np.repeat(x, repeats, axis)
+
+
+def broadcast_to(x, shape):
+    """Return an array of a shape, as `numpy.broadcast_to`; in `call`, the unknown batch size gives each row its own."""
+    has_rows = getattr(symbolic.resolved(x), "batched", False)
+    return np.broadcast_to(x, shape) if has_rows else _for_rows(partial(np.broadcast_to, x), shape)
+
+
+def _for_rows(make, sizes):
+    """Return what a function makes of sizes; of an unknown first one, a batch's, once for each row."""
+    if not isinstance(sizes, (tuple, list)) or None not in sizes:
+        return make(sizes)
+    found, trace = make(tuple(1 if one is None else one for one in sizes)), symbolic.tracing.get()
+    if sizes[0] is not None or not hasattr(trace, "first") or getattr(found, "batched", False):
+        return found
+    return symbolic.RECORD[0]("rows", (trace.first, found), {})
 
 
 def full(shape, fill_value, dtype=None):
-    """Return an array of one value; an unknown batch size gives one row, which stands for all."""
-    return np.full(_one_row(shape), fill_value, _kind(dtype or settings.floatx()))
+    """Return an array of one value; in `call`, the unknown batch size gives each row its own."""
+    return _for_rows(partial(np.full, fill_value=fill_value, dtype=_kind(dtype or settings.floatx())), shape)
 
 
 def eye(N, M=None, k=0, dtype=None):

@@ -39,7 +39,7 @@ def _draw(function, shape, dtype, seed) -> Any:
     if not isinstance(trace, CallTrace):
         return _cast(function(_rng(seed), shape), dtype)
     rows, *sizes = shape
-    if isinstance(rows, int) and not isinstance(rows, symbolic.BatchLength):
+    if rows is not None:
         raise ValueError(f"expected draws in `call` of a shape that begins with ops.shape(x)[0], got {tuple(shape)}")
     seed = seed.next() if isinstance(seed, SeedGenerator) else settings.next_seed() if seed is None else seed
     zeros = symbolic.RECORD[0]("rows", (trace.first, np.zeros((1, *sizes))), {})

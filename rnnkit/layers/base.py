@@ -29,6 +29,7 @@ from rnnkit.execution.layer_tree import (
 )
 from rnnkit.execution.runner import Runner
 from rnnkit.hints import Array, Config, CustomObjects, DType, Regularizer, Seed, Shape
+from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import (
     array_kinds,
     device_transfer,
@@ -709,6 +710,34 @@ class Layer(Shown, Configurable):
         ([0, 1, 2, 3, 4], (3, 12))
         """
         return self._call(inputs, mask, training, options(checkpoint, truncate))
+
+    # Steps one at a time
+
+    @tracebacks.edge
+    def stream(self, batch: Any = 1) -> Stream:
+        """Return a stream that runs this layer or model one step at a time, see `rnnkit.layers.stream.Stream`.
+
+        Parameters
+        ----------
+        batch : int
+            The number of sequences side by side.
+
+        Raises
+        ------
+        ValueError
+            If it isn't built, or a layer needs whole sequences.
+
+        Examples
+        --------
+        >>> import numpy as np, rnnkit as rk
+        >>> model = rk.Sequential([rk.LSTM(4, return_sequences=True), rk.Dense(1)], seed=0)
+        >>> x = np.ones((2, 3, 1), "float32")
+        >>> y = model(x)
+        >>> stream = model.stream(batch=2)
+        >>> all(np.array_equal(stream.step(x[:, t]), y[:, t]) for t in range(3))
+        True
+        """
+        return Stream(self, batch)
 
     # Shapes and masks
 

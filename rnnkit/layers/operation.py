@@ -141,8 +141,6 @@ _PLAIN = (bool, int, str, type(None))
 def _encoded(value, tensors: list) -> Any:
     """Return an argument as JSON values, its symbolic tensors by their place in a list that they are added to."""
     value = symbolic.resolved(value)
-    if isinstance(value, symbolic.BatchLength):
-        return None
     if isinstance(value, SymbolicTensor):
         place = next((i for i, one in enumerate(tensors) if one is value), len(tensors))
         if place == len(tensors):

@@ -174,7 +174,7 @@ def test_T13_the_bits_of_a_fit_are_those_of_the_ordinary_way(kind, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_streams_of_layers_that_take_single_steps(kind):
+def test_D8_streams_of_layers_that_take_single_steps(kind):
     case = ONE_OF_EACH[kind]
     if len(case.shapes) > 1 or len(case.shapes[0]) != 3:
         return
@@ -183,10 +183,10 @@ def test_streams_of_layers_that_take_single_steps(kind):
     x = case.inputs("float32")
     y = layer(x)
     if not LAYERS[kind].keeps_mask or LAYERS[kind].without_c:
-        with pytest.raises(ValueError, match="take one step at a time"):
-            rk.Stream(layer, 4)
+        with pytest.raises(ValueError, match=f"take one step at a time; '{layer.name}'"):
+            layer.stream(4)
         return
-    stream = rk.Stream(layer, 4)
+    stream = layer.stream(4)
     for t in range(7):
         same_bits(stream.step(x[:, t]), y[:, t])
 

@@ -31,11 +31,6 @@ def padding_of(layer: Any, shape: tuple) -> str | None:
     return layer._padding_of(shape)
 
 
-def checked_shape(layer: Any, shape: Any) -> Any:
-    """Return an input shape, checked for its rank."""
-    return layer._shape(shape)
-
-
 def check_input(layer: Any, shape: Any) -> None:
     """Refuse another input shape than a layer was built for."""
     layer._check_shape(layer._shape(shape))
