@@ -463,6 +463,7 @@ class Auto(Together):
             both = ahead.forecast, absolute(ahead)
             found.append(apart.restored(*both, None if inside else h) if own else both)
         every = np.array(found).swapaxes(0, 1)
+        every[0] = np.where(history.nonnegative[:, None], np.maximum(every[0], 0.0), every[0])
         (*others, alone), spreads = every
         middle, most = np.median(others, axis=0), _APART * np.median(spreads[:-1], axis=0)
         alone[:] = np.where(np.isnan(middle), alone, np.clip(alone, middle - most, middle + most))

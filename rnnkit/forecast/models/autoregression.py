@@ -14,6 +14,7 @@ from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster
 
 LEAST, _CYCLES = 48, 3  # least values for a regression, and least cycles of the first season
 _SEASONS, _LAGS = 1.5, 18  # lags, in seasons or in steps without a season
+_PER_LAG = 8  # least values for each lag
 _RECENT = 16384  # most steps that the regression on aligned values reads
 _BEYOND = 2.0  # range of forecast logarithms beyond those known, in units of their range
 
@@ -24,8 +25,8 @@ class Autoregression(SeasonalForecaster):
     A straight line is subtracted first. The regressions are those of `rnnkit.forecast.fitting.shortcut.Shortcut`; their
     strength and the use of season terms are chosen on the third and the fourth quarter of a series. They are
     solved where the horizon is known, so each forecast uses all values up to then. The forecast of a positive series is
-    the mean of that of its values and of its logarithms. A series of fewer than 48 values, or of three cycles of its
-    season, holds its last value.
+    the mean of that of its values and of its logarithms; that of one whose least value is 0 is of square roots. A series
+    of fewer than 48 values, or of three cycles of its season, holds its last value.
 
     Of several seasons, or of one of more than 24 steps, the seasons are taken out first
     (`rnnkit.forecast.fitting.profiles.Profiles`), and a second regression, on the recent values and the value of one
@@ -77,6 +78,10 @@ class Autoregression(SeasonalForecaster):
 
     def _one(self, values, h, within: bool = False) -> np.ndarray:
         """Return forecast and spread ``(2, h)`` of a series that ends with a value, or `within` it ``(2, T - 1)``."""
+        if np.nanmin(values) == 0:
+            forecast, spread = self._of_scale(np.sqrt(values), h, within)
+            forecast = np.maximum(forecast, 0.0)
+            return np.stack([forecast**2, (2 * forecast + spread) * spread])
         found = self._of_scale(values, h, within)
         if np.nanmin(values) > 0:
             logs = np.log(values)
@@ -87,11 +92,11 @@ class Autoregression(SeasonalForecaster):
         return found
 
     def _of_scale(self, values, h, within: bool) -> np.ndarray:
-        """Return forecast and spread of values or of logarithms, as `_one`."""
+        """Return forecast and spread of values, logarithms or roots, as `_one`."""
         periods, length = periods_of(self.season), np.array([len(values)])
         if not are_apart(periods):
             return _recent(values, periods[0], h, within)
-        apart = Profiles.of(values[None], length, periods, ratios=False)
+        apart = Profiles.of(values[None], length, periods, kinds=False)
         seasons = apart.inside[0, 1:] if within else apart.seasons(h)[0]
         found = _recent(apart.rest[0], periods[0], h, within, apart.found[0, 0])
         found[0] += seasons
@@ -184,7 +189,7 @@ def _ridge(features, own, targets, strengths) -> list[np.ndarray]:
 
 
 def _lags(season: int, steps: int) -> int:
-    return min(int(np.ceil(_SEASONS * season)) if season > 1 else _LAGS, steps // 3)
+    return min(int(np.ceil(_SEASONS * season)) if season > 1 else _LAGS, steps // _PER_LAG)
 
 
 def _repeated(h: int, learned: int, season: int) -> np.ndarray:

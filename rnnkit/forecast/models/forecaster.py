@@ -55,7 +55,7 @@ class Ahead(NamedTuple):
 class _Signs(NamedTuple):
     """What bands read of series whose values they don't."""
 
-    positive: np.ndarray  # (N,)
+    nonnegative: np.ndarray  # (N,)
 
 
 class Fitted(NamedTuple):
@@ -78,7 +78,7 @@ class Forecaster(Shown):
     future_covariates: Sequence[str] = ()  # columns known ahead
     reads_covariates = False
     _reads_arrays = False  # whether `x`, features of arrays, is accepted
-    _stays_positive = True  # whether forecasts of positive series are clipped at 0
+    _stays_positive = True  # whether forecasts of series without negative values are clipped at 0
     _partitioned: str | None = "panels"  # the module of rnnkit.distributed that fits to partitions of Dask
     _bands_are = "drawn from the errors that the model expects"
     _tested_bands = False  # whether a back-test draws the bands, from the errors at earlier origins
@@ -796,7 +796,7 @@ class Forecaster(Shown):
         found = self._quantiles(ahead, probabilities)
         if not self._stays_positive:
             return found
-        return np.where(history.positive[:, None], np.maximum(found, 0.0), found)
+        return np.where(history.nonnegative[:, None], np.maximum(found, 0.0), found)
 
     def _inside_columns(self, history: History, ahead: Ahead, levels: Sequence[float]) -> dict[str, np.ndarray]:
         """Return the columns of one-step forecasts ``(N, T)``, each the first step ahead of a series of its own."""
@@ -806,7 +806,7 @@ class Forecaster(Shown):
             spread=ahead.spread.reshape(*ahead.spread.shape[:-2], -1, 1),
             of_logarithms=np.repeat(ahead.of_logarithms, shape[1]),
         )
-        columns = self._columns_of(_Signs(np.repeat(history.positive, shape[1])), steps, levels)
+        columns = self._columns_of(_Signs(np.repeat(history.nonnegative, shape[1])), steps, levels)
         return {name: column.reshape(shape) for name, column in columns.items()}
 
     def _columns_inside(self, history: History, ahead: Ahead, levels: Sequence[float]) -> dict[str, np.ndarray]:
@@ -913,7 +913,7 @@ def in_blocks(fit: Callable, values, lengths) -> dict[str, np.ndarray]:
 
 
 def forecast_in_blocks(ahead: Callable, history: History, fitted: dict[str, np.ndarray], h: int) -> Ahead:
-    """Forecast a block of series at a time with `ahead`, with NaN for lacking steps; of positive series not below 0."""
+    """Forecast a block of series at a time with `ahead`, with NaN for lacking steps; not below 0 without negative values."""
     forecast, spread = np.full((2, len(history.lengths), h), np.nan)
     of_logarithms = np.zeros(len(forecast), bool)
     for rows in _blocks(len(forecast)):
@@ -922,7 +922,7 @@ def forecast_in_blocks(ahead: Callable, history: History, fitted: dict[str, np.n
         found = ahead(history.values[rows, : lengths.max()], lengths, part, h)
         steps = found.forecast.shape[1]
         forecast[rows, :steps], spread[rows, :steps], of_logarithms[rows] = found
-    return Ahead(np.where(history.positive[:, None], np.maximum(forecast, 0.0), forecast), spread, of_logarithms)
+    return Ahead(np.where(history.nonnegative[:, None], np.maximum(forecast, 0.0), forecast), spread, of_logarithms)
 
 
 def _blocks(count: int) -> list[slice]:
@@ -951,7 +951,7 @@ def with_effects(history: History, fitted: dict[str, np.ndarray], forecast: Call
     said, spread, of_logarithms = forecast(history._replace(values=history.values - more))
     spread = np.where(of_logarithms[:, None], np.abs(said) * spread, spread)
     said = said + (more if steps is None else regression.added(fitted, future, steps))
-    said = np.where(history.positive[:, None], np.maximum(said, 0.0), said)
+    said = np.where(history.nonnegative[:, None], np.maximum(said, 0.0), said)
     return Ahead(said, spread, np.zeros(len(said), bool))
 
 
