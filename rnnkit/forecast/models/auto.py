@@ -35,6 +35,7 @@ from rnnkit.forecast.models.forecaster import (
 )
 from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends
 from rnnkit.forecast.models.intermittent import Demands
+from rnnkit.forecast.models.last_cycle import LastCycle
 from rnnkit.forecast.models.normalization import completed
 from rnnkit.forecast.models.theta import Theta
 from rnnkit.forecast.models.together import Progress, Together
@@ -47,14 +48,13 @@ _SHORT = 4  # values, below which a series holds its last value
 _SHARED = 20.0  # weight of the panel's errors, in held-out values of a series
 _EQUAL = 10.0  # weight of equal errors, in series
 _POWER = 3.0  # of the inverse errors
-_SQUARES = 100.0  # held-out values at which least squares have half a say in the autoregression's share
+_SQUARES = 200.0  # held-out values at which least squares have half a say in the autoregression's share
 _BY_LEAD = 30.0  # held-out values of a lead and its neighbours at which they have half a say in its share
 _APART = 3.0  # most deviations of the autoregression, which may explode, from the median of the other forecasts
 _FAR, _NEAR = 4.0, 2.0  # deviations of a last value from its forecast, if drawn in, and after
 _WORST = 5.0  # most error, relative to the median of the models
 _PANEL = 100  # least series for training a network
-_USUAL, _NETWORK_POWER = 0.4, 6.0  # the network's share at equal errors, and the power of their inverse ratio
-_TRENDS = 0.5  # most share of the network without a season, as all trends may break after the ends
+_USUAL, _NETWORK_POWER = 0.4, 2.0  # the network's share at equal errors, and the power of their inverse ratio
 _WIDER = 1.03  # later errors over those at a series' only end, which its weights were chosen by
 _GRID = np.linspace(0.0, 1.0, 41)  # candidate shares
 _POINTS = (None, "mean", "median")
@@ -124,7 +124,7 @@ class Auto(Together):
     past_covariates: Any
     reads_covariates = True
     _several_seasons = True
-    models: Any = ("theta", "standard theta", "smoothing", "damped", "autoregression", "network")
+    models: Any = ("theta", "standard theta", "smoothing", "damped", "last cycle", "autoregression", "network")
 
     def __init__(
         self,
@@ -222,7 +222,7 @@ class Auto(Together):
         return found | columns
 
     def _candidates(self, season: Any) -> dict[str, Any]:
-        """Return the models but the network; all but the last take values whose seasons are apart, if they are."""
+        """Return the models but the network; all but `_WHOLE` take values whose seasons are apart, if they are."""
         periods = periods_of(season)
         period = None if are_apart(periods) or periods == (1,) else periods[0]
         made = (
@@ -230,6 +230,7 @@ class Auto(Together):
             Theta(period, theta=2.0),
             ExponentialSmoothing(period),
             ExponentialSmoothing(period, form=_DAMPED),
+            LastCycle(periods[-1]),
             Autoregression(periods),
         )
         return dict(zip(self.models, made, strict=False))
@@ -268,7 +269,7 @@ class Auto(Together):
             other = np.concatenate([ahead.forecast - came for ahead, came in seen])
             share = _share(off, other) if beside[0] else _usual_share(off, other)
             if seasons[0] == 1 and not beside[0]:
-                share = min(share, _TRENDS)
+                share = min(share, _USUAL)  # as all trends may break after the ends
             panel["network share"] = np.array([share])
             off = (1 - share) * off + share * other
             spread = (1 - share) * spread + share * np.concatenate([absolute(ahead) for ahead, _ in seen])
@@ -311,7 +312,7 @@ class Auto(Together):
         if periods[0] > 1 and not are_apart(periods):
             rows |= _drawn_in(values, lengths, periods[0])
         rest = values = _with_drawn_in(values, rows)
-        found = {"autoregression": models["autoregression"]._fitted(values, lengths)}
+        found = {name: models[name]._fitted(values, lengths) for name in _WHOLE}
         if are_apart(periods):
             apart = Profiles.of(values, lengths, periods)
             rest, rows["seasons"] = apart.rest, apart.found
@@ -458,14 +459,14 @@ class Auto(Together):
             rest = history._replace(values=apart.rest)
         steps = values.shape[1] if inside else h
         for name, model in self._candidates(periods).items():
-            own = "seasons" in fitted and name != "autoregression"
+            own = "seasons" in fitted and name not in _WHOLE
             ahead = forecast_in_blocks(getattr(model, of), rest if own else history, below(f"{name}/", fitted), steps)
             both = ahead.forecast, absolute(ahead)
             found.append(apart.restored(*both, None if inside else h) if own else both)
         every = np.array(found).swapaxes(0, 1)
         every[0] = np.where(history.nonnegative[:, None], np.maximum(every[0], 0.0), every[0])
-        (*others, alone), spreads = every
-        middle, most = np.median(others, axis=0), _APART * np.median(spreads[:-1], axis=0)
+        (*others, _, alone), spreads = every
+        middle, most = np.median(others, axis=0), _APART * np.median(spreads[:-2], axis=0)
         alone[:] = np.where(np.isnan(middle), alone, np.clip(alone, middle - most, middle + most))
         return _shifted(every, first, whole) if inside else every
 
@@ -473,7 +474,13 @@ class Auto(Together):
     def _of_saved(cls, saved):
         if "fitted/shares" not in saved.arrays:
             raise ValueError("expected weights of the models; the file is of an earlier version: fit the series again")
-        return super()._of_saved(saved)
+        found = super()._of_saved(saved)
+        rows, name = found._model, "last cycle"
+        if rows["weights"].shape[1] == cls.models.index(name):  # the file is older than this part of the combination
+            none = np.zeros(len(rows["weights"]))
+            rows |= {f"{name}/size": none, "weights": np.column_stack([rows["weights"], none])}
+            rows["held out"] = np.insert(rows["held out"], cls.models.index(name), np.nan, axis=1)
+        return found
 
     def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
         off = Calibration(self._panel["errors"], self._panel["counts"]).quantiles(probabilities, ahead.spread.shape[1])
@@ -481,6 +488,7 @@ class Auto(Together):
 
 
 _FITTED = Auto.models[:-1]  # the models but the network
+_WHOLE = Auto.models[-3:-1]  # those that take values with their seasons
 
 
 def _spread_out(array, mask) -> np.ndarray:
