@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnkit.arguments import whole
 
-LONGEST = 24  # steps of a season that models take in themselves, if it is the only one
+LONGEST = 60  # steps of a season that models take in themselves, if it is the only one
 _KEPT = 0.8  # weight of a cycle, relative to the one after it
 _PASSES = 3
 _GAIN = 1.02  # most mean absolute error by a profile of earlier cycles, relative to that without one

@@ -64,31 +64,32 @@ _EVENLY = (np.arange(20) + 0.5) / 20  # probabilities of quantiles whose mean is
 class Auto(Together):
     """A combination of exponential smoothing, Theta models, an autoregression and a network, with calibrated bands.
 
-    Four models are fitted to every series: the dynamic optimized Theta model, the Theta method with θ = 2, exponential
-    smoothing with its form chosen by AICc, and exponential smoothing with a damped trend. A series of 48 values or
-    more, and three cycles of its season, has an `Autoregression` besides; one of fewer than 4 values holds its last
-    value. A panel of 100 series or more, and one with covariates, has a `GlobalRNN` besides. Several seasons, or one of
-    more than 24 steps, are taken out before, as far as a series has them
-    (`rnnkit.forecast.fitting.profiles.Profiles`). The last value of a series with a season is drawn towards what was
-    to be expected, if it is far off.
+    Five models are fitted to every series: the dynamic optimized Theta model, the Theta method with θ = 2, exponential
+    smoothing with its form chosen by AICc, exponential smoothing with a damped trend, and the last cycle of its longest
+    season once more. A series of 48 values or more, and three cycles of its season, has an `Autoregression` besides;
+    one of fewer than 4 values holds its last value. A panel of 100 series or more, and one with covariates, has a
+    `GlobalRNN` besides. Several seasons, or one of more than 60 steps, are taken out before, as far as a series has
+    them (`rnnkit.forecast.fitting.profiles.Profiles`). The last value of a series with a season is drawn towards what
+    was to be expected, if it is far off.
 
     All models are fitted a first time without the ends of the series, which they then forecast. Their errors there give
     their weights (Bates and Granger 1969, "The combination of forecasts"): those of each series are inverse to the
     third power of the models' mean absolute errors, which are drawn towards their means over the panel, the more the
     fewer values there are. The autoregression's share is the mean of that weight and the share of least squares at the
-    ends, beside the weighted others: half of each at 100 held-out values, which only few series or long ones have, and
+    ends, beside the weighted others: half of each at 200 held-out values, which only few series or long ones have, and
     the more of the latter the more there are; each lead has a share of its own, likewise, of the values at it and its
-    neighbours, half of it at 30. Its forecasts stay within three standard deviations of the others'
-    median, as an autoregression of a growing series may explode. The network has one share for all series: 0.4 where
-    its errors are those of the others, with odds inverse to the sixth power of their ratio, at most 0.5 without a
-    season, and with covariates the share of the least absolute error. The errors also give the bands: split conformal
-    prediction by lead (Romano, Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in
-    units of the models' spreads, and without half of their median at each lead.
+    neighbours, half of it at 30. Its forecasts stay within three standard deviations of the others' median, as an
+    autoregression of a growing series may explode. The network has one share for all series: 0.4 where its errors are
+    those of the others, with odds inverse to the square of their ratio, at most 0.4 without a season, and with
+    covariates the share of the least absolute error. The errors also give the bands: split conformal prediction by lead
+    (Romano, Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in units of the models'
+    spreads, and without half of their median at each lead.
 
     Intermittent series, with 1.32 steps or more from demand to demand (Syntetos, Boylan and Croston 2005), are forecast
-    apart, unless a season explains most of their variance or there are covariates: by means of `TSB` with two smoothing
-    parameters, of all values and of the season, with weights by least squares at the held-out ends, whose total
-    corrects the panel's. Their bands come from the sizes of past demands, and begin at 0 where no demand is likely.
+    apart, unless a season explains most of their variance or there are covariates, and so are those that have ended, by
+    0: by means of `TSB` with two smoothing parameters, of all values and of the season, with weights by least squares
+    at the held-out ends, whose total corrects the panel's. Their bands come from the sizes of past demands, and begin
+    at 0 where no demand is likely.
 
     Parameters
     ----------
@@ -221,10 +222,10 @@ class Auto(Together):
         found: dict[str, Any] = {"model": [self._tried[one] for one in order]}
         return found | columns
 
-    def _candidates(self, season: Any) -> dict[str, Any]:
-        """Return the models but the network; all but `_WHOLE` take values whose seasons are apart, if they are."""
+    def _candidates(self, season: Any, apart: bool = False) -> dict[str, Any]:
+        """Return the models but the network; all but `_WHOLE` take values whose seasons are `apart`, if they are."""
         periods = periods_of(season)
-        period = None if are_apart(periods) or periods == (1,) else periods[0]
+        period = None if apart or periods == (1,) else periods[0]
         made = (
             Theta(period),
             Theta(period, theta=2.0),
@@ -305,7 +306,7 @@ class Auto(Together):
 
     def _fitted_by_all(self, periods, values, lengths) -> dict[str, np.ndarray]:
         """Return the arrays fitted by every model, with names ``model/array``."""
-        models = self._candidates(periods)
+        models = self._candidates(periods, are_apart(periods))
         first = np.maximum(lengths - max(_RECENT, _CYCLES * periods[-1]), 0)
         rows = {"short": _is_short(values), "first": first}
         values, lengths = _since(values, lengths, first)
@@ -419,7 +420,7 @@ class Auto(Together):
 
     def _smoothing_parts(self, values, lengths) -> dict[str, np.ndarray]:
         """Return the columns of `components` by the exponential smoothing; NaN before the steps that it reads."""
-        smoothing: Any = self._candidates(self._periods)["smoothing"]
+        smoothing: Any = self._candidates(self._periods, "seasons" in self._model)["smoothing"]
         smoothing._panel, fitted = self._panel, below("smoothing/", self._model)
         if "seasons" in self._model:
             fitted["seasons"] = self._model["seasons"]
@@ -458,7 +459,7 @@ class Auto(Together):
             apart = Profiles.of(history.values, lengths, periods, fitted["seasons"])
             rest = history._replace(values=apart.rest)
         steps = values.shape[1] if inside else h
-        for name, model in self._candidates(periods).items():
+        for name, model in self._candidates(periods, "seasons" in fitted).items():
             own = "seasons" in fitted and name not in _WHOLE
             ahead = forecast_in_blocks(getattr(model, of), rest if own else history, below(f"{name}/", fitted), steps)
             both = ahead.forecast, absolute(ahead)

@@ -25,7 +25,7 @@ class Autoregression(SeasonalForecaster):
     the mean of that of its values and of its logarithms; that of one whose least value is 0 is of square roots. A series
     of fewer than 48 values, or of three cycles of its season, holds its last value.
 
-    Several seasons, or one of more than 24 steps, are taken out first (`rnnkit.forecast.fitting.profiles.Profiles`).
+    Several seasons, or one of more than 60 steps, are taken out first (`rnnkit.forecast.fitting.profiles.Profiles`).
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ class ExponentialSmoothing(SmoothingForecaster):
     ----------
     season : int or sequence of int, optional
         Steps of a season, 1 for none, or of several seasons; by default inferred from a table's times, and none for
-        arrays. Several seasons, or one of more than 24 steps, are taken out of the series before.
+        arrays. Several seasons, or one of more than 60 steps, are taken out of the series before.
     form : str or sequence of str
         "auto", or one of ``FORMS`` for every series, or several to choose from. Where all of them have a season, it is
         the first one, of any length.
@@ -70,7 +70,7 @@ class ExponentialSmoothing(SmoothingForecaster):
     temporal : bool
         Whether forecasts agree with those of means over 2 steps and more up to a season, to which the model is fitted
         anew for each forecast (Athanasopoulos et al. 2017, "Forecasting with temporal hierarchies", structural
-        scaling). Several seasons, or one of more than 24 steps, are without.
+        scaling). Several seasons, or one of more than 60 steps, are without.
 
     Attributes
     ----------

@@ -967,7 +967,7 @@ class SeasonalForecaster(Forecaster):
     """A forecaster of each series by itself, with seasons that are given, or that the times of a table have.
 
     The effects of columns that are known ahead are taken out first (`rnnkit.forecast.fitting.regression`), then several
-    seasons, or one of more than 24 steps, as far as a series has them (`rnnkit.forecast.fitting.profiles.Profiles`).
+    seasons, or one of more than 60 steps, as far as a series has them (`rnnkit.forecast.fitting.profiles.Profiles`).
     """
 
     _several_seasons = True

@@ -35,7 +35,7 @@ class Theta(SmoothingForecaster):
     ----------
     season : int or sequence of int, optional
         Steps of a season, 1 for none, or of several seasons; by default inferred from a table's times, and none for
-        arrays. Several seasons, or one of more than 24 steps, are taken out of the series before.
+        arrays. Several seasons, or one of more than 60 steps, are taken out of the series before.
     theta : float, optional
         1 or more; by default the best for each series.
     iterations : int

@@ -257,13 +257,16 @@ def test_a_day_and_a_week_are_forecast(make, tmp_path):
 
 def test_one_season_of_many_steps_is_taken_out():
     rng = np.random.default_rng(0)
-    profile = rng.normal(size=52) * 5
-    values = 50 + np.resize(profile, 260 + 52) + rng.normal(size=312)
-    for model in (Auto(52), rk.forecast.Theta(52), rk.forecast.ExponentialSmoothing(52)):
-        assert np.abs(model.fit(values[:260]).predict(52) - values[260:]).mean() < 1.5
+    for period in (52, 72):
+        profile, known = rng.normal(size=period) * 5, 5 * period
+        values = 50 + np.resize(profile, known + period) + rng.normal(size=known + period)
+        for model in (Auto(period), rk.forecast.Theta(period), rk.forecast.ExponentialSmoothing(period)):
+            assert np.abs(model.fit(values[:known]).predict(period) - values[known:]).mean() < 1.5
+            assert ("seasons" in model._model) == (period > 60)
+    values = values[:260]
     with pytest.raises(ValueError, match="a single one"):
         rk.forecast.ExponentialSmoothing([7, 52], form="AAA")
-    seasonal = rk.forecast.ExponentialSmoothing(52, form="ANA").fit(values[:260])
+    seasonal = rk.forecast.ExponentialSmoothing(52, form="ANA").fit(values)
     assert seasonal._model["season"].shape == (1, 52) and seasonal.forms == ["ANA"]
 
 
@@ -356,6 +359,22 @@ def test_a_file_from_before_the_last_cycle_is_read(panel, tmp_path):
     again = Auto.load(tmp_path / "model.npz")
     np.testing.assert_array_equal(again.predict(5), model.predict(5))
     np.testing.assert_array_equal(again.weights, model.weights)
+
+
+@pytest.mark.parametrize("make", [Auto, rk.forecast.Theta, rk.forecast.ExponentialSmoothing])
+def test_a_file_whose_season_was_taken_out_is_read(make, tmp_path, monkeypatch):
+    from rnnkit.forecast.fitting import profiles
+
+    values = 50 + np.resize(np.arange(30.0), 200) + np.random.default_rng(0).normal(size=200)
+    with monkeypatch.context() as before:
+        before.setattr(profiles, "LONGEST", 24)
+        model = make(30).fit(values)
+        model.save(tmp_path / "model.npz")
+        assert "seasons" in model._model
+    again = make.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(again.predict(40), model.predict(40))
+    parts = again.components()
+    np.testing.assert_allclose(parts["level"] + parts["season"] + parts["remainder"], values)
 
 
 def test_the_last_cycle_comes_again():
