@@ -58,7 +58,7 @@ class Profiles(NamedTuple):
         `kinds`, the seasons of a positive series are ratios, and those of one whose least value is 0 differences of
         roots, where that predicts the next cycles of the first one still better.
         """
-        newest, count, given = from_the_end(values, lengths), np.asarray(lengths), found
+        newest, count, given = _from_the_end(values, lengths), np.asarray(lengths), found
         found = np.ones((len(values), len(periods) + 1), np.int8)
         found[:, -1] = _kinds(newest, count, periods[0]) if kinds and given is None else 0
         if given is not None:
@@ -77,7 +77,7 @@ class Profiles(NamedTuple):
                     found[rows, k] = able = _predicted(deviations) < _GAIN
                     rows, deviations = rows[able], deviations[able]
                 parts[k, rows] = _smoothed(deviations)[:, : newest.shape[1]]
-        inside = from_the_end(parts.sum(axis=0), lengths)
+        inside = _from_the_end(parts.sum(axis=0), lengths)
         ahead = tuple(part[:, :period][:, ::-1] for part, period in zip(parts, periods, strict=True))
         rest = np.where(ratios, values / np.exp(np.where(ratios, inside, 0.0)), values - inside)
         return cls(np.where(roots, _square(_root(values) - inside), rest), inside, ahead, found)
@@ -120,14 +120,14 @@ def _kinds(newest, lengths, period: int) -> np.ndarray:
         values, errors = newest[rows := np.flatnonzero(asked)], []
         for scaled, restored in ((values, np.asarray), (scale(values), back)):
             apart = _deviations(scaled, lengths[rows], period)
-            said = (in_cycles(scaled, period) - apart)[:, :-1] + _before(apart)
-            errors.append(np.nansum(np.abs(in_cycles(values, period)[:, :-1] - restored(said)), axis=(1, 2)))
+            said = (_in_cycles(scaled, period) - apart)[:, :-1] + _before(apart)
+            errors.append(np.nansum(np.abs(_in_cycles(values, period)[:, :-1] - restored(said)), axis=(1, 2)))
         lowest = np.exp(np.nanmin(_before(apart)[:, :1], axis=(1, 2), initial=0.0)) if kind == _RATIOS else 1.0
         kinds[rows] = np.where((errors[1] < _BETTER * errors[0]) & (lowest > _LOWEST), kind, 0)
     return kinds
 
 
-def from_the_end(values, lengths) -> np.ndarray:
+def _from_the_end(values, lengths) -> np.ndarray:
     """Return series in the reverse order of time, from their ends on, NaN after their starts; twice is once."""
     places = np.asarray(lengths)[:, None] - 1 - np.arange(values.shape[1])
     return np.where(places < 0, np.nan, np.take_along_axis(values, np.maximum(places, 0), axis=1))
@@ -145,10 +145,10 @@ def _deviations(newest, lengths, period: int) -> np.ndarray:
         np.take_along_axis(one, first + period, axis=1) - np.take_along_axis(one, first, axis=1)
         for one in (sums, counts)
     )
-    return in_cycles(newest - total / np.maximum(count, 1), period)
+    return _in_cycles(newest - total / np.maximum(count, 1), period)
 
 
-def in_cycles(newest, period: int) -> np.ndarray:
+def _in_cycles(newest, period: int) -> np.ndarray:
     """Return series from their ends on by cycles ``(N, cycles, period)``, the newest first."""
     padded = np.pad(newest, ((0, 0), (0, -newest.shape[1] % period)), constant_values=np.nan)
     return padded.reshape(len(newest), padded.shape[1] // period, period)
@@ -198,5 +198,5 @@ def predicted(values, period: int) -> np.ndarray:
     lengths = values.shape[1] - np.argmax(~np.isnan(values)[:, ::-1], axis=1)
     rows = np.flatnonzero(lengths >= 3 * period)
     errors = np.full(len(values), np.inf)
-    errors[rows] = _predicted(_deviations(from_the_end(values[rows], lengths[rows]), lengths[rows], period))
+    errors[rows] = _predicted(_deviations(_from_the_end(values[rows], lengths[rows]), lengths[rows], period))
     return errors

@@ -22,8 +22,8 @@ class Autoregression(SeasonalForecaster):
     A straight line is subtracted first. The regressions are those of `rnnkit.forecast.fitting.shortcut.Shortcut`; their
     strength and the use of season terms are chosen on the third and the fourth quarter of a series. They are
     solved where the horizon is known, so each forecast uses all values up to then. The forecast of a positive series is
-    the mean of that of its values and of its logarithms; that of one whose least value is 0 is of square roots. A series
-    of fewer than 48 values, or of three cycles of its season, holds its last value.
+    the mean of that of its values and of its logarithms; of one whose least value is 0, that of its square roots. A
+    series of fewer than 48 values, or of three cycles of its season, holds its last value.
 
     Several seasons, or one of more than 60 steps, are taken out first (`rnnkit.forecast.fitting.profiles.Profiles`).
 

@@ -913,7 +913,7 @@ def in_blocks(fit: Callable, values, lengths) -> dict[str, np.ndarray]:
 
 
 def forecast_in_blocks(ahead: Callable, history: History, fitted: dict[str, np.ndarray], h: int) -> Ahead:
-    """Forecast a block of series at a time with `ahead`, with NaN for lacking steps; not below 0 without negative values."""
+    """Forecast a block of series at a time with `ahead`, with NaN for lacking steps; see `History.nonnegative`."""
     forecast, spread = np.full((2, len(history.lengths), h), np.nan)
     of_logarithms = np.zeros(len(forecast), bool)
     for rows in _blocks(len(forecast)):

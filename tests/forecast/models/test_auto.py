@@ -378,14 +378,17 @@ def test_a_file_whose_season_was_taken_out_is_read(make, tmp_path, monkeypatch):
 
 
 def test_the_last_cycle_comes_again():
-    """A season whose size changes from cycle to cycle is best forecast by its last one; a gap by the one before."""
+    """A gap has the value before it, and steps without a value one cycle before have the last one."""
     cycles = np.random.default_rng(4).uniform(1, 9, 30)[:, None] * np.array([1.0, 5.0, 2.0, 8.0, 3.0, 6.0, 4.0])
     known = np.concatenate([cycles[:29].ravel(), cycles[28]])
     model = Auto(7).fit([known, np.where(np.arange(len(known)) == len(known) - 2, np.nan, known)])
     last = model._candidates(7)["last cycle"]
     history = model._history
     ahead = last._ahead(history.values, history.lengths, last._fitted(history.values, history.lengths), 10)
-    np.testing.assert_array_equal(ahead.forecast, np.tile(np.resize(cycles[28], 10), (2, 1)))
+    np.testing.assert_array_equal(ahead.forecast[0], np.resize(cycles[28], 10))
+    np.testing.assert_array_equal(ahead.forecast[1], np.resize(cycles[28][[0, 1, 2, 3, 4, 4, 6]], 10))
+    short = last._ahead(known[None, :3], np.array([3]), {"size": np.ones(1)}, 10)
+    np.testing.assert_array_equal(short.forecast[0], np.resize(known[[2, 2, 2, 2, 0, 1, 2]], 10))
     assert (np.diff(ahead.spread[:, [0, 6]]) == 0).all() and (ahead.spread[:, 7] > ahead.spread[:, 6]).all()
     within = last._within(history.values, history.lengths, last._fitted(history.values, history.lengths), None)
     np.testing.assert_array_equal(within.forecast[0, 7:], known[:-7])
