@@ -711,7 +711,5 @@ def _share(errors, other) -> float:
 def _usual_share(errors, other) -> float:
     """Return the share of another model from the ratio of its mean absolute error to that of the first one."""
     errors, other = (np.abs(one).sum() for one in _in_units(errors, other))
-    if not other:
-        return _USUAL
-    odds = _USUAL / (1 - _USUAL) * (errors / other) ** _NETWORK_POWER
+    odds = _USUAL / (1 - _USUAL) * (errors / other if other else 1.0) ** _NETWORK_POWER
     return float(odds / (1 + odds))
