@@ -112,8 +112,8 @@ class History(NamedTuple):
 
     @property
     def nonnegative(self) -> np.ndarray:
-        """A mask ``(N,)`` of the series without negative values; their forecasts don't go below 0."""
-        return np.nanmin(self.values, axis=1, initial=np.inf) >= 0
+        """A mask ``(N,)`` of the series of positive values and zeros; their forecasts don't go below 0."""
+        return (np.nanmin(self.values, axis=1, initial=np.inf) >= 0) & (self.values > 0).any(axis=1)
 
 
 def padded(y: Any, x: Any = None) -> tuple[np.ndarray, np.ndarray, bool, np.ndarray | None]:

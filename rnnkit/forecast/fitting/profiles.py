@@ -112,12 +112,9 @@ def _kinds(newest, lengths, period: int) -> np.ndarray:
     """Return the kind of season ``(N,)`` that predicts a series better than differences, if one does."""
     kinds, long = np.zeros(len(newest), int), lengths >= 3 * period
     least = np.nanmin(newest, axis=1, initial=np.inf)
-    scales: list[tuple[int, np.ndarray, Any, Any]] = [
-        (_RATIOS, long & (least > 0), np.log, np.exp),
-        (_ROOTS, long & (least == 0), _root, _square),
-    ]
+    scales: tuple[Any, ...] = ((_RATIOS, least > 0, np.log, np.exp), (_ROOTS, least == 0, _root, _square))
     for kind, asked, scale, back in scales:
-        values, errors = newest[rows := np.flatnonzero(asked)], []
+        values, errors = newest[rows := np.flatnonzero(long & asked)], []
         for scaled, restored in ((values, np.asarray), (scale(values), back)):
             apart = _deviations(scaled, lengths[rows], period)
             said = (_in_cycles(scaled, period) - apart)[:, :-1] + _before(apart)

@@ -52,6 +52,7 @@ _SQUARES = 200.0  # held-out values at which least squares have half a say in th
 _BY_LEAD = 30.0  # held-out values of a lead and its neighbours at which they have half a say in its share
 _APART = 3.0  # most deviations of the autoregression, which may explode, from the median of the other forecasts
 _FAR, _NEAR = 4.0, 2.0  # deviations of a last value from its forecast, if drawn in, and after
+_KNOWN = 24  # steps of a season up to which the last cycle says nothing that the others don't
 _WORST = 5.0  # most error, relative to the median of the models
 _PANEL = 100  # least series for training a network
 _USUAL, _NETWORK_POWER = 0.4, 2.0  # the network's share at equal errors, and the power of their inverse ratio
@@ -64,13 +65,13 @@ _EVENLY = (np.arange(20) + 0.5) / 20  # probabilities of quantiles whose mean is
 class Auto(Together):
     """A combination of exponential smoothing, Theta models, an autoregression and a network, with calibrated bands.
 
-    Five models are fitted to every series: the dynamic optimized Theta model, the Theta method with θ = 2, exponential
-    smoothing with its form chosen by AICc, exponential smoothing with a damped trend, and the last cycle of its longest
-    season once more. A series of 48 values or more, and three cycles of its season, has an `Autoregression` besides;
-    one of fewer than 4 values holds its last value. A panel of 100 series or more, and one with covariates, has a
-    `GlobalRNN` besides. Several seasons, or one of more than 60 steps, are taken out before, as far as a series has
-    them (`rnnkit.forecast.fitting.profiles.Profiles`). The last value of a series with a season is drawn towards what
-    was to be expected, if it is far off.
+    Four models are fitted to every series: the dynamic optimized Theta model, the Theta method with θ = 2, exponential
+    smoothing with its form chosen by AICc, and exponential smoothing with a damped trend. Without a season, or with one
+    of more than 24 steps, the last cycle comes once more as a fifth. A series of 48 values or more, and three cycles of
+    its season, has an `Autoregression` besides; one of fewer than 4 values holds its last value. A panel of 100 series
+    or more, and one with covariates, has a `GlobalRNN` besides. Several seasons, or one of more than 60 steps, are
+    taken out before, as far as a series has them (`rnnkit.forecast.fitting.profiles.Profiles`). The last value of a
+    series with a season is drawn towards what was to be expected, if it is far off.
 
     All models are fitted a first time without the ends of the series, which they then forecast. Their errors there give
     their weights (Bates and Granger 1969, "The combination of forecasts"): those of each series are inverse to the
@@ -259,6 +260,8 @@ class Auto(Together):
         networked = _networked(count, 0, beside[0])
         held_out = series.made(_held_out, self.copy(), seasons, leads, networked, count, sum(steps))
         usual = _usual_errors(held_out.map(_relative))
+        if 1 < seasons[-1] <= _KNOWN:
+            usual[_FITTED.index("last cycle")] = np.inf
         errors, spreads, found = zip(*held_out.map(_combined, usual), strict=True)
         if progress is not None:
             progress("models without the ends of the series")
@@ -478,8 +481,8 @@ class Auto(Together):
         found = super()._of_saved(saved)
         rows, name = found._model, "last cycle"
         if rows["weights"].shape[1] == cls.models.index(name):  # the file is older than this part of the combination
-            none = np.zeros(len(rows["weights"]))
-            rows |= {f"{name}/size": none, "weights": np.column_stack([rows["weights"], none])}
+            rows[f"{name}/size"] = none = np.zeros(len(rows["weights"]))
+            rows["weights"] = np.column_stack([rows["weights"], none])
             rows["held out"] = np.insert(rows["held out"], cls.models.index(name), np.nan, axis=1)
         return found
 
