@@ -27,14 +27,6 @@ class Autoregression(SeasonalForecaster):
 
     Several seasons, or one of more than 60 steps, are taken out first (`rnnkit.forecast.fitting.profiles.Profiles`).
 
-    Parameters
-    ----------
-    season : int or sequence of int, optional
-        Steps of a season, 1 for none, or of several seasons; by default inferred from a table's times, and none for
-        arrays.
-    future_covariates : sequence of str
-        As `ExponentialSmoothing` takes them.
-
     Examples
     --------
     >>> wave = np.sin(np.arange(200) * 0.3)
