@@ -129,9 +129,9 @@ class History(NamedTuple):
         return np.broadcast_to(np.arange(self.values.shape[1]), self.values.shape)
 
     @property
-    def positive(self) -> np.ndarray:
-        """A mask ``(N,)`` of the series whose values are all positive; their forecasts don't go below 0."""
-        return np.nanmin(self.values, axis=1, initial=np.inf) > 0
+    def nonnegative(self) -> np.ndarray:
+        """A mask ``(N,)`` of the series of positive values and zeros; their forecasts don't go below 0."""
+        return (np.nanmin(self.values, axis=1, initial=np.inf) >= 0) & (self.values > 0).any(axis=1)
 
 
 def padded(y: Any, x: Any = None) -> tuple[np.ndarray, np.ndarray, bool, np.ndarray | None]:

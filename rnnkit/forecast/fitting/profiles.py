@@ -9,13 +9,14 @@ import numpy as np
 
 from rnnkit.arguments import whole
 
-LONGEST = 24  # steps of a season that models take in themselves, if it is the only one
+LONGEST = 60  # steps of a season that models take in themselves, if it is the only one
 _KEPT = 0.8  # weight of a cycle, relative to the one after it
 _PASSES = 3
 _GAIN = 1.02  # most mean absolute error by a profile of earlier cycles, relative to that without one
 LEAST_GAIN = 0.97  # the same, where nothing else says that there is a season
-_RATIOS = 0.95  # most mean absolute error by ratios, relative to that by differences, for seasons that are ratios
-_LOWEST = 0.4  # least ratio of them; where it is lower, the noise of small values would count as much as that of others
+_BETTER = 0.95  # most mean absolute error by ratios or roots, relative to that by differences, for these to be taken
+_LOWEST = 0.4  # least ratio of a season; where it is lower, the noise of small values would count as much as others'
+_RATIOS, _ROOTS = 1, 2  # kinds of seasons: added to logarithms and to square roots; those of kind 0 to the values
 
 
 def checked_season(season: Any) -> int | list[int] | None:
@@ -42,29 +43,29 @@ class Profiles(NamedTuple):
     """Series of which seasons are taken out."""
 
     rest: np.ndarray  # (N, T), values without the seasons
-    inside: np.ndarray  # (N, T), the sum of the seasons, of the logarithms where they are ratios
+    inside: np.ndarray  # (N, T), the sum of the seasons, of logarithms or roots by their kind
     ahead: tuple[np.ndarray, ...]  # for each season the profile (N, m) of the m steps after the end
-    found: np.ndarray  # (N, K + 1), which seasons a series has, and whether they are ratios
+    found: np.ndarray  # (N, K + 1), which seasons a series has, and their kind
 
     @classmethod
-    def of(cls, values, lengths, periods: Sequence[int], found=None, ratios: bool = True) -> Profiles:
+    def of(cls, values, lengths, periods: Sequence[int], found=None, kinds: bool = True) -> Profiles:
         """Take seasons of these periods ``(K,)`` out of values ``(N, T)``, NaN in gaps and after the ends ``(N,)``.
 
         The profile of a season is the mean deviation from a moving average over one period, for each of its steps, with
         a weight that falls by 0.8 from cycle to cycle. The seasons are taken out in turn, three times, each from the
         values without the others (as MSTL does: Bandara, Hyndman and Bergmeir 2021). A series has a season, unless
-        `found` says it, if it has two cycles of it and the profile of the cycles before predicts the next ones. The
-        seasons of a positive series are `ratios` where that predicts the next cycles of the first one still better.
+        `found` says it, if it has two cycles of it and the profile of the cycles before predicts the next ones. With
+        `kinds`, the seasons of a positive series are ratios, and those of one whose least value is 0 differences of
+        roots, where that predicts the next cycles of the first one still better.
         """
         newest, count, given = _from_the_end(values, lengths), np.asarray(lengths), found
-        found = np.ones((len(values), len(periods) + 1), bool)
-        if given is None:
-            found[:, -1] = _has_ratios(newest, count, periods[0]) if ratios else False
-        else:
-            found[:, -1] = False
+        found = np.ones((len(values), len(periods) + 1), np.int8)
+        found[:, -1] = _kinds(newest, count, periods[0]) if kinds and given is None else 0
+        if given is not None:
             found[:, : given.shape[1]] = given
+        ratios, roots = (found[:, -1:] == kind for kind in (_RATIOS, _ROOTS))
         logarithms = np.log(np.where(newest > 0, newest, np.nan))
-        newest = np.where(found[:, -1:], logarithms, newest)
+        newest = np.where(ratios, logarithms, np.where(roots, _root(newest), newest))
         found[:, :-1] &= count[:, None] >= 2 * np.array(periods)
         parts = np.zeros((len(periods), *newest.shape))
         for turn in range(_PASSES):
@@ -78,8 +79,8 @@ class Profiles(NamedTuple):
                 parts[k, rows] = _smoothed(deviations)[:, : newest.shape[1]]
         inside = _from_the_end(parts.sum(axis=0), lengths)
         ahead = tuple(part[:, :period][:, ::-1] for part, period in zip(parts, periods, strict=True))
-        factors = np.exp(np.where(found[:, -1:], inside, 0.0))
-        return cls(np.where(found[:, -1:], values / factors, values - inside), inside, ahead, found)
+        rest = np.where(ratios, values / np.exp(np.where(ratios, inside, 0.0)), values - inside)
+        return cls(np.where(roots, _square(_root(values) - inside), rest), inside, ahead, found)
 
     def seasons(self, h: int) -> np.ndarray:
         """Return the sum of the seasons of the h steps after the end ``(N, h)``."""
@@ -90,25 +91,37 @@ class Profiles(NamedTuple):
 
     def restored(self, rest, spread: Any = 0.0, h: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return forecasts of the h steps after the end, or of all steps ``(N, T)``, and spreads, with the seasons."""
-        seasons, ratios = self.inside if h is None else self.seasons(h), self.found[:, -1:]
-        factors = np.exp(np.where(ratios, seasons, 0.0))
-        return rest * factors + np.where(ratios, 0.0, seasons), spread * factors
+        seasons, kinds = self.inside if h is None else self.seasons(h), self.found[:, -1:]
+        factors = np.exp(np.where(kinds == _RATIOS, seasons, 0.0))
+        said, wide = rest * factors + np.where(kinds == 0, seasons, 0.0), spread * factors
+        roots = _square(np.maximum(_root(np.stack(np.broadcast_arrays(rest, rest + spread))) + seasons, 0.0))
+        return np.where(kinds == _ROOTS, roots[0], said), np.where(kinds == _ROOTS, roots[1] - roots[0], wide)
 
 
-def _has_ratios(newest, lengths, period: int) -> np.ndarray:
-    """Return whether a profile of ratios predicts a positive series better than one of differences ``(N,)``."""
-    errors, rows = np.zeros((2, len(newest))), np.flatnonzero(lengths >= 3 * period)
-    rows = rows[np.nanmin(newest[rows], axis=1, initial=np.inf) > 0]
-    values = newest[rows]
-    scales: list[tuple[np.ndarray, Any]] = [(values, np.asarray), (np.log(values), np.exp)]
-    for error, (scaled, back) in zip(errors, scales, strict=True):
-        apart = _deviations(scaled, lengths[rows], period)
-        said = (_in_cycles(scaled, period) - apart)[:, :-1] + _before(apart)
-        off = np.abs(_in_cycles(values, period)[:, :-1] - back(said))
-        error[rows] = np.nansum(off, axis=(1, 2))
-    lowest = np.zeros(len(newest))
-    lowest[rows] = np.exp(np.nanmin(_before(apart)[:, :1], axis=(1, 2), initial=0.0))
-    return (errors[1] < _RATIOS * errors[0]) & (lowest > _LOWEST)
+def _root(values) -> np.ndarray:
+    """Return square roots of sizes, with the values' signs."""
+    return np.sign(values) * np.sqrt(np.abs(values))
+
+
+def _square(values) -> np.ndarray:
+    """Return squares with the values' signs."""
+    return values * np.abs(values)
+
+
+def _kinds(newest, lengths, period: int) -> np.ndarray:
+    """Return the kind of season ``(N,)`` that predicts a series better than differences, if one does."""
+    kinds, long = np.zeros(len(newest), int), lengths >= 3 * period
+    least = np.nanmin(newest, axis=1, initial=np.inf)
+    scales: tuple[Any, ...] = ((_RATIOS, least > 0, np.log, np.exp), (_ROOTS, least == 0, _root, _square))
+    for kind, asked, scale, back in scales:
+        values, errors = newest[rows := np.flatnonzero(long & asked)], []
+        for scaled, restored in ((values, np.asarray), (scale(values), back)):
+            apart = _deviations(scaled, lengths[rows], period)
+            said = (_in_cycles(scaled, period) - apart)[:, :-1] + _before(apart)
+            errors.append(np.nansum(np.abs(_in_cycles(values, period)[:, :-1] - restored(said)), axis=(1, 2)))
+        lowest = np.exp(np.nanmin(_before(apart)[:, :1], axis=(1, 2), initial=0.0)) if kind == _RATIOS else 1.0
+        kinds[rows] = np.where((errors[1] < _BETTER * errors[0]) & (lowest > _LOWEST), kind, 0)
+    return kinds
 
 
 def _from_the_end(values, lengths) -> np.ndarray:

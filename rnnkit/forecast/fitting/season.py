@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arrays import with_gaps
-from rnnkit.forecast.fitting.profiles import LEAST_GAIN, LONGEST, Profiles, predicted
+from rnnkit.forecast.fitting.profiles import LEAST_GAIN, Profiles, predicted
 from rnnkit.forecast.fitting.scale import Scale
 
 LEAST = 0.35  # calibrated on random walks, where the highest peak stays below it in 19 of 20 series
+_MANY = 24  # steps of a season, above which a fifth of the series may choose it
 _USUAL = (7, 12, 24, 52)  # seasons that are tried in any case
 _LONGER = {7: 365, 24: 168, 48: 336, 96: 672}  # a year of days, and weeks of hours and of parts of them
 
@@ -177,7 +178,7 @@ def season_votes(values, lengths, most: int = 100) -> tuple[np.ndarray, list]:
 def elected(votes, most: int = 100) -> tuple[int, ...]:
     """Return the common seasons from the results of `season_votes` for blocks of series.
 
-    The first is that of half of the series asked, or of a fifth if it is taken apart; so is a second one.
+    The first is that of half of the series asked, or of a fifth if it is long; so is a second one.
     """
     asked = _asked(np.concatenate([lengths for lengths, _ in votes]), most)
     every = [seasons for _, found in votes for seasons in found]
@@ -199,4 +200,4 @@ def _most_common(found, count: int) -> tuple[int, ...]:
     if not len(found):
         return ()
     season = int(seasons[np.argmax(counts)])
-    return (season,) if counts.max() * (5 if season > LONGEST else 2) >= count else ()
+    return (season,) if counts.max() * (5 if season > _MANY else 2) >= count else ()

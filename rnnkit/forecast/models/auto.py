@@ -35,6 +35,7 @@ from rnnkit.forecast.models.forecaster import (
 )
 from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends
 from rnnkit.forecast.models.intermittent import Demands
+from rnnkit.forecast.models.last_cycle import LastCycle
 from rnnkit.forecast.models.normalization import completed
 from rnnkit.forecast.models.theta import Theta
 from rnnkit.forecast.models.together import Together
@@ -48,14 +49,14 @@ _SHORT = 4  # values, below which a series holds its last value
 _SHARED = 20.0  # weight of the panel's errors, in held-out values of a series
 _EQUAL = 10.0  # weight of equal errors, in series
 _POWER = 3.0  # of the inverse errors
-_SQUARES = 100.0  # held-out values at which least squares have half a say in the autoregression's share
+_SQUARES = 200.0  # held-out values at which least squares have half a say in the autoregression's share
 _BY_LEAD = 30.0  # held-out values of a lead and its neighbours at which they have half a say in its share
 _APART = 3.0  # most deviations of the autoregression, which may explode, from the median of the other forecasts
 _FAR, _NEAR = 4.0, 2.0  # deviations of a last value from its forecast, if drawn in, and after
+_KNOWN = 24  # steps of a season up to which the last cycle says nothing that the others don't
 _WORST = 5.0  # most error, relative to the median of the models
 _PANEL = 100  # least series for training a network
-_USUAL, _NETWORK_POWER = 0.4, 6.0  # the network's share at equal errors, and the power of their inverse ratio
-_TRENDS = 0.5  # most share of the network without a season, as all trends may break after the ends
+_USUAL, _NETWORK_POWER = 0.4, 2.0  # the network's share at equal errors, and the power of their inverse ratio
 _WIDER = 1.03  # later errors over those at a series' only end, which its weights were chosen by
 _GRID = np.linspace(0.0, 1.0, 41)  # candidate shares
 _POINTS = (None, "mean", "median")
@@ -66,30 +67,31 @@ class Auto(Together):
     """A combination of exponential smoothing, Theta models, an autoregression and a network, with calibrated bands.
 
     Four models are fitted to every series: the dynamic optimized Theta model, the Theta method with θ = 2, exponential
-    smoothing with its form chosen by AICc, and exponential smoothing with a damped trend. A series of 48 values or
-    more, and three cycles of its season, has an `Autoregression` besides; one of fewer than 4 values holds its last
-    value. A panel of 100 series or more, and one with covariates, has a `GlobalRNN` besides. Several seasons, or one of
-    more than 24 steps, are taken out before, as far as a series has them
-    (`rnnkit.forecast.fitting.profiles.Profiles`). The last value of a series with a season is drawn towards what was
-    to be expected, if it is far off.
+    smoothing with its form chosen by AICc, and exponential smoothing with a damped trend. Without a season, or with one
+    of more than 24 steps, the last cycle comes once more as a fifth. A series of 48 values or more, and three cycles of
+    its season, has an `Autoregression` besides; one of fewer than 4 values holds its last value. A panel of 100 series
+    or more, and one with covariates, has a `GlobalRNN` besides. Several seasons, or one of more than 60 steps, are
+    taken out before, as far as a series has them (`rnnkit.forecast.fitting.profiles.Profiles`). The last value of a
+    series with a season is drawn towards what was to be expected, if it is far off.
 
     All models are fitted a first time without the ends of the series, which they then forecast. Their errors there give
     their weights (Bates and Granger 1969, "The combination of forecasts"): those of each series are inverse to the
     third power of the models' mean absolute errors, which are drawn towards their means over the panel, the more the
     fewer values there are. The autoregression's share is the mean of that weight and the share of least squares at the
-    ends, beside the weighted others: half of each at 100 held-out values, which only few series or long ones have, and
+    ends, beside the weighted others: half of each at 200 held-out values, which only few series or long ones have, and
     the more of the latter the more there are; each lead has a share of its own, likewise, of the values at it and its
-    neighbours, half of it at 30. Its forecasts stay within three standard deviations of the others'
-    median, as an autoregression of a growing series may explode. The network has one share for all series: 0.4 where
-    its errors are those of the others, with odds inverse to the sixth power of their ratio, at most 0.5 without a
-    season, and with covariates the share of the least absolute error. The errors also give the bands: split conformal
-    prediction by lead (Romano, Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in
-    units of the models' spreads, and without half of their median at each lead.
+    neighbours, half of it at 30. Its forecasts stay within three standard deviations of the others' median, as an
+    autoregression of a growing series may explode. The network has one share for all series: 0.4 where its errors are
+    those of the others, with odds inverse to the square of their ratio, at most 0.4 without a season, and with
+    covariates the share of the least absolute error. The errors also give the bands: split conformal prediction by lead
+    (Romano, Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in units of the models'
+    spreads, and without half of their median at each lead.
 
     Intermittent series, with 1.32 steps or more from demand to demand (Syntetos, Boylan and Croston 2005), are forecast
-    apart, unless a season explains most of their variance or there are covariates: by means of `TSB` with two smoothing
-    parameters, of all values and of the season, with weights by least squares at the held-out ends, whose total
-    corrects the panel's. Their bands come from the sizes of past demands, and begin at 0 where no demand is likely.
+    apart, unless a season explains most of their variance or there are covariates, and so are those that have ended, by
+    0: by means of `TSB` with two smoothing parameters, of all values and of the season, with weights by least squares
+    at the held-out ends, whose total corrects the panel's. Their bands come from the sizes of past demands, and begin
+    at 0 where no demand is likely.
 
     Parameters
     ----------
@@ -123,7 +125,7 @@ class Auto(Together):
     past_covariates: Any
     reads_covariates = True
     _several_seasons = True
-    models: Any = ("theta", "standard theta", "smoothing", "damped", "autoregression", "network")
+    models: Any = ("theta", "standard theta", "smoothing", "damped", "last cycle", "autoregression", "network")
 
     def __init__(
         self,
@@ -220,15 +222,16 @@ class Auto(Together):
         found: dict[str, Any] = {"model": [self._tried[one] for one in order]}
         return found | columns
 
-    def _candidates(self, season: Any) -> dict[str, Any]:
-        """Return the models but the network; all but the last take values whose seasons are apart, if they are."""
+    def _candidates(self, season: Any, apart: bool = False) -> dict[str, Any]:
+        """Return the models but the network; all but `_WHOLE` take values whose seasons are `apart`, if they are."""
         periods = periods_of(season)
-        period = None if are_apart(periods) or periods == (1,) else periods[0]
+        period = None if apart or periods == (1,) else periods[0]
         made = (
             Theta(period),
             Theta(period, theta=2.0),
             ExponentialSmoothing(period),
             ExponentialSmoothing(period, form=_DAMPED),
+            LastCycle(periods[-1]),
             Autoregression(periods),
         )
         return dict(zip(self.models, made, strict=False))
@@ -256,6 +259,8 @@ class Auto(Together):
         networked = _networked(count, 0, beside[0])
         held_out = series.made(_held_out, self.copy(), seasons, leads, networked, count, sum(steps))
         usual = _usual_errors(held_out.map(_relative))
+        if 1 < seasons[-1] <= _KNOWN:
+            usual[_FITTED.index("last cycle")] = np.inf
         errors, spreads, found = zip(*held_out.map(_combined, usual), strict=True)
         if progress is not None:
             progress("models without the ends of the series")
@@ -267,7 +272,7 @@ class Auto(Together):
             other = np.concatenate([ahead.forecast - came for ahead, came in seen])
             share = _share(off, other) if beside[0] else _usual_share(off, other)
             if seasons[0] == 1 and not beside[0]:
-                share = min(share, _TRENDS)
+                share = min(share, _USUAL)  # as all trends may break after the ends
             panel["network share"] = np.array([share])
             off = (1 - share) * off + share * other
             spread = (1 - share) * spread + share * np.concatenate([absolute(ahead) for ahead, _ in seen])
@@ -303,14 +308,14 @@ class Auto(Together):
 
     def _fitted_by_all(self, periods, values, lengths) -> dict[str, np.ndarray]:
         """Return the arrays fitted by every model, with names ``model/array``."""
-        models = self._candidates(periods)
+        models = self._candidates(periods, are_apart(periods))
         first = np.maximum(lengths - max(_RECENT, _CYCLES * periods[-1]), 0)
         rows = {"short": _is_short(values), "first": first}
         values, lengths = _since(values, lengths, first)
         if periods[0] > 1 and not are_apart(periods):
             rows |= _drawn_in(values, lengths, periods[0])
         rest = values = _with_drawn_in(values, rows)
-        found = {"autoregression": models["autoregression"]._fitted(values, lengths)}
+        found = {name: models[name]._fitted(values, lengths) for name in _WHOLE}
         if are_apart(periods):
             apart = Profiles.of(values, lengths, periods)
             rest, rows["seasons"] = apart.rest, apart.found
@@ -407,7 +412,7 @@ class Auto(Together):
 
     def _smoothing_parts(self, values, lengths) -> dict[str, np.ndarray]:
         """Return the columns of `components` by the exponential smoothing; NaN before the steps that it reads."""
-        smoothing: Any = self._candidates(self._periods)["smoothing"]
+        smoothing: Any = self._candidates(self._periods, "seasons" in self._model)["smoothing"]
         smoothing._panel, fitted = self._panel, below("smoothing/", self._model)
         if "seasons" in self._model:
             fitted["seasons"] = self._model["seasons"]
@@ -441,14 +446,15 @@ class Auto(Together):
             apart = Profiles.of(history.values, lengths, periods, fitted["seasons"])
             rest = history._replace(values=apart.rest)
         steps = values.shape[1] if inside else h
-        for name, model in self._candidates(periods).items():
-            own = "seasons" in fitted and name != "autoregression"
+        for name, model in self._candidates(periods, "seasons" in fitted).items():
+            own = "seasons" in fitted and name not in _WHOLE
             ahead = forecast_in_blocks(getattr(model, of), rest if own else history, below(f"{name}/", fitted), steps)
             both = ahead.forecast, absolute(ahead)
             found.append(apart.restored(*both, None if inside else h) if own else both)
         every = np.array(found).swapaxes(0, 1)
-        (*others, alone), spreads = every
-        middle, most = np.median(others, axis=0), _APART * np.median(spreads[:-1], axis=0)
+        every[0] = np.where(history.nonnegative[:, None], np.maximum(every[0], 0.0), every[0])
+        (*others, _, alone), spreads = every
+        middle, most = np.median(others, axis=0), _APART * np.median(spreads[:-2], axis=0)
         alone[:] = np.where(np.isnan(middle), alone, np.clip(alone, middle - most, middle + most))
         return _shifted(every, first, whole) if inside else every
 
@@ -456,10 +462,17 @@ class Auto(Together):
     def _of_saved(cls, saved):
         if "fitted/shares" not in saved.arrays:
             raise ValueError("expected weights of the models; the file is of an earlier version: fit the series again")
-        return super()._of_saved(saved)
+        found = super()._of_saved(saved)
+        rows, name = found._model, "last cycle"
+        if rows["weights"].shape[1] == cls.models.index(name):  # the file is older than this part of the combination
+            rows[f"{name}/size"] = none = np.zeros(len(rows["weights"]))
+            rows["weights"] = np.column_stack([rows["weights"], none])
+            rows["held out"] = np.insert(rows["held out"], cls.models.index(name), np.nan, axis=1)
+        return found
 
 
 _FITTED = Auto.models[:-1]  # the models but the network
+_WHOLE = Auto.models[-3:-1]  # those that take values with their seasons
 
 
 def _spread_out(array, mask) -> np.ndarray:
@@ -681,7 +694,5 @@ def _share(errors, other) -> float:
 def _usual_share(errors, other) -> float:
     """Return the share of another model from the ratio of its mean absolute error to that of the first one."""
     errors, other = (np.abs(one).sum() for one in _in_units(errors, other))
-    if not other:
-        return _USUAL
-    odds = _USUAL / (1 - _USUAL) * (errors / other) ** _NETWORK_POWER
+    odds = _USUAL / (1 - _USUAL) * (errors / other if other else 1.0) ** _NETWORK_POWER
     return float(odds / (1 + odds))

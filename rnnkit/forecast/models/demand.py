@@ -14,6 +14,7 @@ from rnnkit.forecast.models.forecaster import forecast_in_blocks, in_blocks
 from rnnkit.forecast.models.intermittent import TSB, Demands, is_intermittent
 
 _LEADS = 12  # of a held-out end
+_ENDED = 12  # least steps without demand after which a series may have ended
 _SLOW, _FAST = TSB(beta=0.05), TSB(beta=0.2)
 _EXPLAINED = 0.5  # share of the variance, below which what a season leaves is no intermittent demand
 _EVEN = 8  # weight of a season without effect, in seasons
@@ -51,7 +52,16 @@ def intermittent(history: History, season: int) -> np.ndarray:
     left = known_sums(off**2) / np.maximum(known - season, 1)
     whole = known_sums((values - known_means(values)[:, None]) ** 2) / np.maximum(known - 1, 1)
     seasonal = (season > 1) & (counts.min(axis=1) > 1) & (left < _EXPLAINED * whole)
-    return is_intermittent(values) & ~seasonal
+    return (is_intermittent(values) & ~seasonal) | _has_ended(values)
+
+
+def _has_ended(values) -> np.ndarray:
+    """Return a mask ``(N,)`` of the series that end in zeros: 12 or more, and more than twice as many as before."""
+    known = np.cumsum(~np.isnan(values), axis=1)
+    latest = np.maximum.accumulate(np.where(values > 0, known, 0), axis=1)
+    idle, last = known - latest, latest[:, -1:]
+    before = np.where((latest > 0) & (latest < last), idle, 0).max(axis=1)
+    return (np.nanmin(values, axis=1) == 0) & (last[:, 0] > 0) & (idle[:, -1] >= np.maximum(_ENDED, 2 * before + 1))
 
 
 def some(history: History, mask) -> History:
@@ -107,7 +117,7 @@ def _estimates(history: History, season: int, h: int) -> tuple[np.ndarray, np.nd
     """Return the mean demands ``(N, H)`` of a slow and a fast `TSB`, and contrasts ``(3, N, H)`` to others.
 
     These lead to the mean of all values, from slow to fast, and to the mean of each place in the season, which is drawn
-    towards that of all.
+    towards that of all. All are 0 where a series has ended.
     """
     values, lengths = history.values, history.lengths
     if not len(values):
@@ -118,8 +128,8 @@ def _estimates(history: History, season: int, h: int) -> tuple[np.ndarray, np.nd
     seasons = np.take_along_axis(
         _season_means(values, season, _EVEN)[0], (lengths[:, None] + np.arange(h)) % season, axis=1
     )
-    base = (slow + fast) / 2
-    return base, np.stack([mean - base, fast - slow, seasons - mean])
+    base, goes_on = (slow + fast) / 2, ~_has_ended(values)[:, None]
+    return base * goes_on, np.stack([mean - base, fast - slow, seasons - mean]) * goes_on
 
 
 def _squares(ended: _Ended) -> tuple[np.ndarray, np.ndarray]:

@@ -81,7 +81,7 @@ class Forecaster(Shown):
     future_covariates: Sequence[str] = ()  # columns known ahead
     reads_covariates = False
     _reads_arrays = False  # whether `x`, features of arrays, is accepted
-    _stays_positive = True  # whether forecasts of positive series are clipped at 0
+    _stays_positive = True  # whether forecasts of series without negative values are clipped at 0
     _partitioned: str | None = "panels"  # the module of rnnkit.distributed that fits to partitions of Dask
     _bands_are = "drawn from the errors that the model expects"
     _several_seasons = False  # whether `season` may be several
@@ -784,7 +784,7 @@ class Forecaster(Shown):
         found = self._quantiles(ahead, probabilities)
         if not self._stays_positive:
             return found
-        return np.where(history.positive[:, None], np.maximum(found, 0.0), found)
+        return np.where(history.nonnegative[:, None], np.maximum(found, 0.0), found)
 
     def _edges(self, history: History, ahead: Ahead, levels) -> list:
         """Return the lower and upper edges ``(N, H)`` of a band for each level."""
@@ -879,7 +879,7 @@ def in_blocks(fit: Callable, values, lengths) -> dict[str, np.ndarray]:
 
 
 def forecast_in_blocks(ahead: Callable, history: History, fitted: dict[str, np.ndarray], h: int) -> Ahead:
-    """Forecast a block of series at a time with `ahead`, with NaN for lacking steps; of positive series not below 0."""
+    """Forecast a block of series at a time with `ahead`, with NaN for lacking steps; see `History.nonnegative`."""
     forecast, spread = np.full((2, len(history.lengths), h), np.nan)
     of_logarithms = np.zeros(len(forecast), bool)
     for rows in _blocks(len(forecast)):
@@ -888,7 +888,7 @@ def forecast_in_blocks(ahead: Callable, history: History, fitted: dict[str, np.n
         found = ahead(history.values[rows, : lengths.max()], lengths, part, h)
         steps = found.forecast.shape[1]
         forecast[rows, :steps], spread[rows, :steps], of_logarithms[rows], _ = found
-    return Ahead(np.where(history.positive[:, None], np.maximum(forecast, 0.0), forecast), spread, of_logarithms)
+    return Ahead(np.where(history.nonnegative[:, None], np.maximum(forecast, 0.0), forecast), spread, of_logarithms)
 
 
 def _blocks(count: int) -> list[slice]:
@@ -912,7 +912,7 @@ def with_effects(history: History, fitted: dict[str, np.ndarray], forecast: Call
     more = regression.added(fitted, future, history.times)
     ahead = forecast(history._replace(values=history.values - more))
     said = ahead.forecast + (more if steps is None else regression.added(fitted, future, steps))
-    said = np.where(history.positive[:, None], np.maximum(said, 0.0), said)
+    said = np.where(history.nonnegative[:, None], np.maximum(said, 0.0), said)
     return Ahead(said, absolute(ahead), np.zeros(len(said), bool))
 
 
@@ -928,14 +928,14 @@ class SeasonalForecaster(Forecaster):
     """A forecaster of each series by itself, with seasons that are given, or that the times of a table have.
 
     The effects of columns that are known ahead are taken out first (`rnnkit.forecast.fitting.regression`), then several
-    seasons, or one of more than 24 steps, as far as a series has them (`rnnkit.forecast.fitting.profiles.Profiles`).
+    seasons, or one of more than 60 steps, as far as a series has them (`rnnkit.forecast.fitting.profiles.Profiles`).
     A subclass defines ``_within(values, lengths, fitted, h)`` besides, which forecasts all steps ``(N, T)``.
 
     Parameters
     ----------
     season : int or sequence of int, optional
         Steps of a season, 1 for none, or of several seasons; by default inferred from a table's times, and none for
-        arrays. Several seasons, or one of more than 24 steps, are taken out of the series before.
+        arrays. Several seasons, or one of more than 60 steps, are taken out of the series before.
     future_covariates : sequence of str
         Columns of the table that are known ahead, whose effects are subtracted first, by a regression of each series'
         changes (`rnnkit.forecast.fitting.regression`).
@@ -996,7 +996,7 @@ class SmoothingForecaster(SeasonalForecaster):
     temporal : bool
         Whether forecasts agree with those of means over 2 steps and more up to a season, to which the model is fitted
         anew for each forecast (Athanasopoulos et al. 2017, "Forecasting with temporal hierarchies", structural
-        scaling). Several seasons, or one of more than 24 steps, are without.
+        scaling). Several seasons, or one of more than 60 steps, are without.
     """
 
     temporal: bool = False  # whether forecasts agree with those of means over parts of a season

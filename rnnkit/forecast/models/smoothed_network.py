@@ -118,7 +118,7 @@ class SmoothedNetwork:
             found[places] = self._quantiles(Normalized.of(part, rows, fitted.panel), fitted.panel, h)
         logs, unit = fitted.rows["logarithms"], fitted.rows["unit"][:, None]
         median = restored(found[..., 1], fitted.rows)
-        median = np.where(history.positive[:, None], np.maximum(median, 0.0), median)
+        median = np.where(history.nonnegative[:, None], np.maximum(median, 0.0), median)
         spread = (found[..., 2] - found[..., 0]) * unit / _DEVIATIONS
         size = np.where(logs[:, None], 1.0, np.where(median == 0, 1.0, np.abs(median)))
         return Ahead(median, np.where(known_once(history.values)[:, None], size, spread), logs)

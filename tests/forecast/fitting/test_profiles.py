@@ -54,7 +54,7 @@ def test_seasons_that_grow_with_the_level_are_ratios():
     np.testing.assert_allclose(found.restored(found.rest)[0], values[:, :-24])
     ahead, spread = found.restored(np.repeat(found.rest[:, -1:], 24, axis=1), np.ones((4, 24)), 24)
     assert np.abs(ahead[0] / values[0, -24:] - 1).mean() < 0.06 and spread[0].max() > 1.2 and (spread[1:] == 1).all()
-    plain = Profiles.of(values[:, :-24], lengths, (24, 168), ratios=False)
+    plain = Profiles.of(values[:, :-24], lengths, (24, 168), kinds=False)
     assert not plain.found[:, -1].any()
     off = np.abs(plain.restored(np.repeat(plain.rest[:, -1:], 24, axis=1), h=24)[0] - values[:, -24:]).mean(axis=1)
     assert np.abs(ahead[0] - values[0, -24:]).mean() < 0.8 * off[0]
@@ -62,17 +62,40 @@ def test_seasons_that_grow_with_the_level_are_ratios():
     np.testing.assert_array_equal(again.rest, found.rest)
 
 
+def counts():
+    rng, t = np.random.default_rng(7), np.arange(24 * 42)
+    return rng.poisson(200 * np.maximum(np.sin(2 * np.pi * t / 24) + 0.6, 0) ** 2 * (1 + t / 1500)).astype(float)
+
+
+def test_seasons_of_counts_are_taken_off_their_roots():
+    """Of values of which some are 0; nights stay quiet however the days grow."""
+    values = counts()[None]
+    found = Profiles.of(values[:, :-24], np.array([values.shape[1] - 24]), (24, 168))
+    assert found.found[0, [0, -1]].tolist() == [1, 2]
+    np.testing.assert_allclose(found.restored(found.rest)[0], values[:, :-24], atol=1e-9)
+    level = np.median(found.rest[:, -168:], axis=1, keepdims=True)
+    ahead, spread = found.restored(np.repeat(level, 24, axis=1), np.full((1, 24), 5.0), 24)
+    assert (ahead >= 0).all() and (spread > 0).all() and spread.max() > 3 * spread.min()
+    assert np.abs(ahead - values[:, -24:]).mean() < 0.12 * values[:, -24:].mean()
+    again = Profiles.of(values[:, :-24], np.array([values.shape[1] - 24]), (24, 168), found.found)
+    np.testing.assert_array_equal(again.rest, found.rest)
+    above = Profiles.of(values + 1, np.array([values.shape[1]]), (24, 168))
+    assert above.found[0, -1] != 2  # of positive values
+
+
+@pytest.mark.parametrize("kind", ["ratios", "roots"])
 @pytest.mark.parametrize("model", [rk.forecast.Theta, rk.forecast.ExponentialSmoothing, rk.forecast.Auto])
-def test_components_add_up_where_seasons_are_ratios(model):
+def test_components_add_up_whatever_the_kind_of_season(model, kind):
     t = np.arange(24 * 21)
     y = (
         np.exp(t / 300)
         * (1 + 0.3 * np.sin(2 * np.pi * t / 24))
         * (1 + 0.02 * np.random.default_rng(4).normal(size=len(t)))
     )
+    y = y if kind == "ratios" else counts()
     fitted = model(season=[24, 168]).fit(y)
     parts = fitted.components()
-    np.testing.assert_allclose(parts["level"] + parts["season"] + parts["remainder"], y)
+    np.testing.assert_allclose(parts["level"] + parts["season"] + parts["remainder"], y, atol=1e-9)
     width = np.diff([fitted.predict(24, level=80)[f"{fitted.name}-{edge}-80"] for edge in ("lo", "hi")], axis=0)[0]
     assert width.max() > 1.3 * width.min()  # it grows with the season
 

@@ -115,6 +115,21 @@ def test_auto_gives_means_and_bands_that_hold(demand):
     np.testing.assert_array_equal(alone.predict(12), said["Auto"][~sparse])  # the others are forecast as before
 
 
+def test_demand_that_has_ended_is_forecast_as_none(rng):
+    """After many more steps without demand than ever before; a summer's product waits for the next one."""
+    sold = rng.poisson(6, size=(4, 90)) + 1.0
+    sold[0, 70:] = 0
+    sold[1, 82:] = 0
+    sold[2, 20:35] = sold[2, 70:] = 0
+    sold[3] = np.where(np.arange(90) % 30 < 10, sold[3], 0)
+    found = Auto(1).fit(sold).predict(6, level=[80])
+    assert (found["Auto"] == 0).all(axis=1).tolist() == [True, False, False, False]
+    assert (found["Auto-hi-80"][0] == 0).all()
+    gaps = sold[:1].copy()
+    gaps[0, 72:89] = np.nan
+    assert (Auto(1).fit(gaps).predict(6) > 0).all()  # three zeros are known
+
+
 def test_what_the_season_explains_is_not_intermittent(rng):
     """Sales of summers alone."""
     wave = np.maximum(np.sin(2 * np.pi * np.arange(72) / 12), 0)
