@@ -13,7 +13,7 @@ from rnnkit import tracebacks
 from rnnkit.backends.shared.once import once
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.autodiff.reverse import Reverse
-from rnnkit.compiler.ir.evaluate import Evaluation, new_array, only_moves
+from rnnkit.compiler.ir.evaluate import Evaluation, new_array
 from rnnkit.compiler.ir.graph import FAILED, INPUTS, Graph, Node
 from rnnkit.compiler.ir.operations import REDUCTIONS
 from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
@@ -57,8 +57,6 @@ class TracedFunction:
     kinds : list of {"float", "int", "bool"}
     step
         The function as a step of `rnnkit.execution.passes`: x is the first array, and the others are constants.
-    only_moves : bool
-        Whether no gradient reads the arrays, since they are only moved about.
     multiplies : bool
         Whether it has products of matrices.
 
@@ -79,7 +77,7 @@ class TracedFunction:
         self._given = [tuple(shape) for shape in shapes]
         self._names = [*map(str, range(len(shapes) - len(weights))), *weights]
         self.step: Any = _Step(self, function, kinds, name, lines, weights)
-        self._pull: Callable | None = None
+        self._pulls: dict[bool, tuple[list[int], Callable]] = {}
         self._curve: Pull | None = None
         random = np.random.default_rng(0)
         weights = {self._names[i]: random.standard_normal(self._given[i]) for i in self._shared}
@@ -98,18 +96,35 @@ class TracedFunction:
         self._values = Evaluation([*self._nodes, *([] if self._codes is None else [self._codes])], self.dtype)
         self.nesting, self.kinds = self.step.nesting, self.step.kinds
         self.shapes = [node.shape for node in self._nodes]
-        self.only_moves = only_moves(self._nodes)
         self.multiplies = any(node.op in ("product", "einsum") for node in self._graph.live())
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the function's results for arrays of these shapes, flat; new arrays."""
-        values = self._values(self._inputs(arrays))
+        return self._results(arrays, self._values(self._inputs(arrays)))
+
+    def with_pull(self, arrays: Sequence[np.ndarray]) -> tuple[list[np.ndarray], Callable[[Sequence], list[np.ndarray]]]:
+        """Return the same, and the function from their cotangents to those of the arrays, which computes nothing again."""
+        values, (reads, pull) = self._values(self._inputs(arrays)), self._pull_with(self._values.known)
+        read = [values[number] for number in reads]
+        return self._results((*arrays, *read), values), lambda cotangents: pull(arrays, cotangents, read)
+
+    @once
+    def pull_reads_arrays(self) -> bool:
+        """Return whether the functions of `with_pull` read arrays with a batch axis, in the memory that they have."""
+        numbers = set(self._pull_with(self._values.known)[0])
+        stack = [node for node in self._graph.nodes if node.id in numbers]
+        for node in stack:
+            if node.op in ("view", "ruled", "cast"):
+                stack.append(node.args[0])
+        return any(node.op in INPUTS for node in stack)
+
+    def _results(self, held, values) -> list[np.ndarray]:
         if self._codes is not None:
             self._check(values[self._codes.id])
         found: list[np.ndarray] = []
         for node, kind in zip(self._nodes, self.kinds, strict=True):
-            value, dtype = self._whole(values[node.id], node, arrays), _DTYPES.get(kind, self.dtype)
-            found.append(new_array(value, node, (*arrays, *found), dtype))
+            value, dtype = self._whole(values[node.id], node, held), _DTYPES.get(kind, self.dtype)
+            found.append(new_array(value, node, (*held, *found), dtype))
         return found
 
     def _check(self, codes) -> None:
@@ -148,9 +163,15 @@ class TracedFunction:
 
         Without a batch axis, those of the arrays at some places alone, `sought` of the first pull, are computed.
         """
-        if self._pull is None:
-            self._pull = self._pull_of_batch() if self._places else self._pull_of_shared(sought)
-        return self._pull([one.astype(self.dtype, order="C", copy=False) for one in arrays], cotangents)
+        _, pull = self._pull_with(frozenset(), sought)
+        return pull([self._cast(one) for one in arrays], cotangents)
+
+    def _pull_with(self, known, sought=None) -> tuple[list[int], Callable]:
+        """Return the known nodes whose values a pull reads, and the pull."""
+        key = bool(known)
+        if key not in self._pulls:
+            self._pulls[key] = self._pull_of_batch(known) if self._places else self._pull_of_shared(known, sought)
+        return self._pulls[key]
 
     def along(self, arrays: Sequence[np.ndarray], tangents: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the results' tangents, for those of the arrays."""
@@ -198,30 +219,33 @@ class TracedFunction:
         named: dict[tuple, int] = {("weight", self._names[i]): i for i in self._shared}
         named |= {("constant", k): i for k, i in enumerate(self._places[1:])}
         named |= {("x", None): self._places[0]} if self._places else {}
-        return {key: arrays[i].astype(self.dtype, order="C", copy=False) for key, i in named.items()}
+        return {key: self._cast(arrays[i]) for key, i in named.items()}
+
+    def _cast(self, array) -> np.ndarray:
+        return array if array.dtype == bool else array.astype(self.dtype, order="C", copy=False)
 
     def _whole(self, value, node, arrays) -> np.ndarray:
         rows = (len(arrays[self._places[0]]),) if self._places else ()
         shape = (*rows, *node.shape)
         return value if value.shape == shape else np.broadcast_to(value, shape)
 
-    def _pull_of_batch(self):
+    def _pull_of_batch(self, known):
         inner = tuple(self._given[i] for i in self._places[1:])
-        back = Pull(self._graph, self.dtype, inner, self._given[self._places[0]])
+        back = Pull(self._graph, self.dtype, inner, self._given[self._places[0]], known)
 
-        def pull(arrays, cotangents):
+        def pull(arrays, cotangents, read=()):
             x, *constants = (arrays[i] for i in self._places)
             weights = {self._names[i]: arrays[i] for i in self._shared}
-            d_x, _, d_weights, d_constants = back(x, (), weights, constants, {}, cotangents[0], cotangents[1:])
+            d_x, _, d_weights, d_constants = back(x, (), weights, constants, {}, cotangents[0], cotangents[1:], read)
             found = dict(zip(self._places, (d_x, *d_constants), strict=True))
             return [
                 found[i] if i in found else _or_zeros(d_weights.get(self._names[i]), arrays[i])
                 for i in range(len(arrays))
             ]
 
-        return pull
+        return back.reads, pull
 
-    def _pull_of_shared(self, sought):
+    def _pull_of_shared(self, known, sought):
         reverse = Reverse(self._graph.copy(), self.dtype)
         for i, node in enumerate(self._nodes):
             reverse.add(node, reverse.graph.add("weight", (), node.shape, ("cotangent", i)))
@@ -230,15 +254,15 @@ class TracedFunction:
         totals = {node.attr: reverse.total(node) for node in self._graph.nodes if node.op == "weight"}
         sought = range(len(self._names)) if sought is None else sought
         ends = [totals.get(self._names[i]) for i in sought]
-        values_of = Evaluation([end for end in ends if end is not None], self.dtype)
+        values_of = Evaluation([end for end in ends if end is not None], self.dtype, known=known)
 
-        def pull(arrays, cotangents):
+        def pull(arrays, cotangents, read=()):
             inputs = self._inputs(arrays) | {("weight", ("cotangent", i)): d for i, d in enumerate(cotangents)}
-            values = values_of(inputs)
+            values = values_of(inputs, read)
             pairs = zip(ends, [arrays[i] for i in sought], strict=True)
             return [_or_zeros(None if end is None else values[end.id], array) for end, array in pairs]
 
-        return pull
+        return [node.id for node in values_of.outside], pull
 
 
 class PullRunner(Runner):

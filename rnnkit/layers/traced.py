@@ -40,34 +40,34 @@ class Traced(Layer):
         return ()
 
     def _call(self, inputs, mask, training, wanted=None):
-        traced, inputs, arrays = self._entered(inputs, mask, training)
-        found = traced(arrays)
-        outputs = mapped(traced.nesting, found.__getitem__)
+        traced, inputs, arrays = self._entered(inputs, mask, training, wanted is not None)
         if wanted is None:
-            return outputs
+            return mapped(traced.nesting, traced(arrays).__getitem__)
+        found, back = traced.with_pull(arrays)
+        outputs = mapped(traced.nesting, found.__getitem__)
         differentiable = [self._kind_of(one.dtype) == "float" for one in leaves(inputs)]
 
         def pull(cotangents):
             pairs = zip(cotangents, found, strict=True)
             d = [np.zeros_like(one, self.dtype) if given is None else given for given, one in pairs]
-            d_arrays = zip(traced.pull(arrays, d), differentiable, strict=False)
+            d_arrays = zip(back(d), differentiable, strict=False)
             return Gradients({}, mapped(inputs, lambda _: next((d if own else None) for d, own in d_arrays)))
 
         return outputs, Pullback(outputs, self.dtype, pull)
 
-    def _entered(self, inputs, mask, training) -> tuple[TracedFunction, Any, list[np.ndarray]]:
-        """The function for arrays of these shapes, these, and as it reads them: copies, as the gradient needs."""
+    def _entered(self, inputs, mask, training, pulls=True) -> tuple[TracedFunction, Any, list[np.ndarray]]:
+        """The function for arrays of these shapes, these, and as it reads them: copies, if its pull reads them later."""
         inputs = self._taken(inputs, mask)
         given = leaves(inputs)
         with all_or_nothing(self) if not self.built else nullcontext():
             if not self.built:
                 shape = mapped(inputs, np.shape)
                 build_with(self, shape, self.dtype or np.result_type(*map(validation.precision_of, given)))
-            masks = [validation.array(one, "mask") != 0 for one in self._masks(mask)]
+            masks = self._masks(mask, given)
             kinds = [(one.shape, self._kind_of(one.dtype)) for one in given]
             traced = self._traced(inputs, [*kinds, *((one.shape, "bool") for one in masks)], mask, training)
-        apart = not traced.only_moves
-        return traced, inputs, [one.astype(self.dtype, order="C", copy=apart) for one in (*given, *masks)]
+        apart = pulls and (bool(self._unbatched) or traced.pull_reads_arrays)
+        return traced, inputs, [*(one.astype(self.dtype, order="C", copy=apart) for one in given), *masks]
 
     def _kind_of(self, dtype) -> str:
         """Return the kind of an array of a dtype for the function, "float", "int" or "bool"."""
@@ -77,9 +77,10 @@ class Traced(Layer):
         """The inputs as arrays, nested in the same way."""
         return mapped(inputs, lambda one: validation.numbers(one, "x"))
 
-    def _masks(self, mask) -> list:
-        """The masks that the function takes."""
-        return [one for one in leaves(mask) if one is not None] if self._takes_mask() else []
+    def _masks(self, mask, arrays) -> list[np.ndarray]:
+        """The masks that the function takes with arrays."""
+        given = [validation.array(one, "mask") for one in leaves(mask) if one is not None] if self._takes_mask() else []
+        return [one if one.dtype == bool else one != 0 for one in given]
 
     def _takes_mask(self) -> bool:
         return False

@@ -15,9 +15,11 @@ class Pull:
     Equals, for ``gradient`` the transposed derivative of the step::
 
         d_x, d_states, d_weights, d_constants = gradient(d_output, d_states)
+
+    The values of the graph's nodes whose numbers are `known` are given, rather than computed again.
     """
 
-    def __init__(self, graph: Graph, dtype, constant_shapes=(), x_shape=()):
+    def __init__(self, graph: Graph, dtype, constant_shapes=(), x_shape=(), known=frozenset()):
         self.dtype = np.dtype(dtype)
         reverse = reverse_step(graph, dtype)
         self.count, self.summed = len(graph.states), reverse.summed()
@@ -26,11 +28,12 @@ class Pull:
         self.leaves += [reverse.to_input("constant", shape, i) for i, shape in enumerate(constant_shapes)]
         self.weights = reverse.to_weights()
         wanted = [node for _, *pair in self.summed for node in pair if node is not None]
-        self._values = Evaluation([*self.leaves, *wanted], self.dtype)
+        self._values = Evaluation([*self.leaves, *wanted], self.dtype, known=known)
         self._of_weights = Evaluation(self.weights.values(), self.dtype)
+        self.reads = [node.id for node in self._values.outside]
 
-    def __call__(self, x, states, weights, constants, draws, d_output, d_states):
-        """Return ``(d_x, d_states, d_weights, d_constants)``."""
+    def __call__(self, x, states, weights, constants, draws, d_output, d_states, read=()):
+        """Return ``(d_x, d_states, d_weights, d_constants)``; `read` are the values of the nodes `reads`."""
         rows = len(x)
         inputs: dict[tuple, np.ndarray] = {("x", None): x, ("sequence", "output"): d_output}
         for what, arrays in (("state", states), ("constant", constants)):
@@ -38,7 +41,7 @@ class Pull:
         inputs |= {("state", ("cotangent", i)): array for i, array in enumerate(d_states)}
         given: dict[tuple, np.ndarray] = {("weight", name): array for name, array in weights.items()}
         inputs |= {("draw", name): array for name, array in draws.items()}
-        values = self._values(inputs | given)
+        values = self._values(inputs | given, read)
 
         def whole(node):
             value, shape = values[node.id], (rows, *node.shape)

@@ -15,6 +15,7 @@ import numpy as np
 from rnnkit.compiler.autodiff.loops import Copies, fresh
 from rnnkit.compiler.ir.graph import Graph, Node, View, loops_of
 from rnnkit.compiler.ir.kinds import FLOATS
+from rnnkit.compiler.ir.matrix_functions import Kernel, WeightFunction
 from rnnkit.compiler.ir.operations import REDUCTIONS
 from rnnkit.compiler.ir.strides import strides_of
 from rnnkit.compiler.tracing.broadcasting import lift
@@ -278,7 +279,15 @@ class Reverse:
         return node if some is None else self.graph.pointwise("where", some, node, self.graph.literal(0.0))
 
     def _ruled(self, node, g):
-        """Apply the user's rule, with the cotangent in the place of the input that stands for it."""
+        """Apply the user's rule, with the cotangent in the place of the input that stands for it; or a kernel's."""
+        kernel, arg = node.attr[1][0], node.args[1]
+        if isinstance(kernel, Kernel) and kernel.back is not None:
+            back, of = kernel.back, {"x": [arg], "y": [node], "shape": []}[kernel.reads]
+            if not of:
+                back = lambda d, *others: kernel.back(d, (len(d), *arg.shape), *others)
+            attr = WeightFunction("a cotangent", back)
+            c = self.graph.add("function", (g, *of, *node.args[2:]), arg.shape, attr)
+            return self.add(arg, self._where_some(self._some(node, g, 0), c))
         count = len(node.args) // 2
         own = self.graph.add(node.attr[0], (), node.shape, node.attr[1])
         rules, some = node.args[1 + count :], self._some(node, g, 0)
@@ -293,6 +302,7 @@ class Reverse:
             if c.size < arg.size:
                 c = broadcast(self.graph, c, arg.shape)
             self._sum_to(arg, c)
+        return None
 
     def _as_outer(self, weight, c) -> tuple[Node, Node] | None:
         """Return the two nodes whose outer product is a row's part of a weight's cotangent; None if it is none."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.graph import INPUTS, Node
-from rnnkit.compiler.ir.matrix_functions import FORMULAS
+from rnnkit.compiler.ir.matrix_functions import Kernel
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, REDUCTIONS
 from rnnkit.recording import constant, operation, unwatched
 
@@ -32,10 +32,11 @@ class Evaluation:
     """Evaluation of nodes for changing inputs: all that depends on the graph alone is done once.
 
     A recording notes every operation, and so repeats them in the same memory: views cost nothing then. `within` is the
-    loop whose body this is; what doesn't depend on it is given. More than `rounds` rounds of a loop raise `LongLoop`.
+    loop whose body this is; what doesn't depend on it is given, as are the nodes whose numbers are `known`. More than
+    `rounds` rounds of a loop raise `LongLoop`.
     """
 
-    def __init__(self, nodes, dtype, within=None, rounds=None):
+    def __init__(self, nodes, dtype, within=None, rounds=None, known=frozenset()):
         self._literals: dict[int, np.ndarray] = {}
         self._given: list[tuple[int, tuple]] = []
         self._steps: list[tuple[int, Callable[..., np.ndarray], list[int]]] = []
@@ -45,7 +46,7 @@ class Evaluation:
         stack = list(nodes)
         while stack:
             node = stack[-1]
-            if within is not None and within not in node.depends:
+            if node.id in known or (within is not None and within not in node.depends):
                 stack.pop()
                 if node.id not in seen:
                     seen.add(node.id)
@@ -66,14 +67,20 @@ class Evaluation:
                     with np.errstate(over="ignore"):  # in float32, 1e300 is infinity
                         self._literals[node.id] = np.asarray(node.attr, kinds.dtype_of(node.kind, dtype))
                 elif node.op == "ruled":
-                    self._steps.append((node.id, FORMULAS.get(node.attr[1][0], _same), [a.id for a in args]))
+                    kernel = node.attr[1][0] if isinstance(node.attr[1][0], Kernel) else _same
+                    self._steps.append((node.id, kernel, [a.id for a in args]))
                 elif node.op == "loop":
                     self._steps.append((node.id, loops[node.id], [a.id for a in args]))
                 else:
                     self._steps.append((node.id, _function(node, dtype), [a.id for a in args]))
 
+    @property
+    def known(self) -> frozenset[int]:
+        """The numbers of the nodes that it finds, but for literals."""
+        return frozenset(number for number, *_ in (*self._given, *self._steps))
+
     def __call__(self, inputs, outside=()) -> dict[int, np.ndarray]:
-        """Return the values of all nodes, by id; in the body of a loop those of `outside` are given."""
+        """Return the values of all nodes, by id; those of the nodes `outside` are given."""
         values = {number: constant(literal) for number, literal in self._literals.items()}
         values.update(zip([node.id for node in self.outside], outside, strict=True))
         for number, key in self._given:
@@ -85,8 +92,8 @@ class Evaluation:
 
 def _read_by(node) -> tuple:
     """Return what a node is computed of; for a number of conditions these, without an array of floats between."""
-    if node.op == "ruled" and node.attr[1][0] in FORMULAS:
-        return node.args[1:2]
+    if node.op == "ruled" and isinstance(node.attr[1][0], Kernel):
+        return node.args[1 : 1 + node.attr[1][0].count]
     return node.args[0].args if counts(node) else node.made_of
 
 
