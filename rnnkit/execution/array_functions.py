@@ -76,8 +76,11 @@ class TracedFunction:
         self._shared = [i for i, one in enumerate(batched) if not one]
         self._given = [tuple(shape) for shape in shapes]
         self._names = [*map(str, range(len(shapes) - len(weights))), *weights]
+        self._keys: list[tuple] = [("weight", name) for name in self._names]
+        for k, i in enumerate(self._places):
+            self._keys[i] = ("constant", k - 1) if k else ("x", None)
         self.step: Any = _Step(self, function, kinds, name, lines, weights)
-        self._pulls: dict[bool, tuple[list[int], Callable]] = {}
+        self._pull: Callable | None = None
         self._curve: Pull | None = None
         random = np.random.default_rng(0)
         weights = {self._names[i]: random.standard_normal(self._given[i]) for i in self._shared}
@@ -93,7 +96,7 @@ class TracedFunction:
             raise ValueError(told).with_traceback(error.__traceback__) from None
         self._nodes: list[Node] = [self._graph.output, *self._graph.states]
         self._codes = self._graph.residuals.get(FAILED)
-        self._values = Evaluation([*self._nodes, *([] if self._codes is None else [self._codes])], self.dtype)
+        self._values = self._evaluation()
         self.nesting, self.kinds = self.step.nesting, self.step.kinds
         self.shapes = [node.shape for node in self._nodes]
         self.multiplies = any(node.op in ("product", "einsum") for node in self._graph.live())
@@ -104,15 +107,26 @@ class TracedFunction:
 
     def with_pull(self, arrays: Sequence[np.ndarray]) -> tuple[list[np.ndarray], Callable[[Sequence], list[np.ndarray]]]:
         """Return the same, and the function from their cotangents to those of the arrays, which computes nothing again."""
-        values, (reads, pull) = self._values(self._inputs(arrays)), self._pull_with(self._values.known)
-        read = [values[number] for number in reads]
+        evaluation, nodes, pull = self._with_pull
+        values = evaluation(self._inputs(arrays))
+        read = [values[node.id] for node in nodes]
         return self._results((*arrays, *read), values), lambda cotangents: pull(arrays, cotangents, read)
+
+    @once
+    def _with_pull(self) -> tuple[Evaluation, list[Node], Callable]:
+        """What computes the results and the nodes that the pull reads, these nodes, and the pull."""
+        known = self._values.known
+        nodes, pull = self._pull_of_batch(known) if self._places else self._pull_of_shared(None, known)
+        return self._evaluation(nodes), nodes, pull
+
+    def _evaluation(self, more=()) -> Evaluation:
+        codes = [] if self._codes is None else [self._codes]
+        return Evaluation([*self._nodes, *codes, *more], self.dtype, lean=True)
 
     @once
     def pull_reads_arrays(self) -> bool:
         """Return whether the functions of `with_pull` read arrays with a batch axis, in the memory that they have."""
-        numbers = set(self._pull_with(self._values.known)[0])
-        stack = [node for node in self._graph.nodes if node.id in numbers]
+        stack = list(self._with_pull[1])
         for node in stack:
             if node.op in ("view", "ruled", "cast"):
                 stack.append(node.args[0])
@@ -135,9 +149,7 @@ class TracedFunction:
 
     def reads(self, marks: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the bits of all numbers of the arrays, as `marks` has them, that each number of the results reads."""
-        named: dict[tuple, np.ndarray] = {("weight", self._names[i]): marks[i] for i in self._shared}
-        named |= {("constant", k): marks[i] for k, i in enumerate(self._places[1:])}
-        named |= {("x", None): marks[self._places[0]]} if self._places else {}
+        named = dict(zip(self._keys, marks, strict=True))
         values: dict[int, np.ndarray] = {}
         for node in self._graph.live():
             args = [values[one.id] for one in node.made_of]
@@ -163,15 +175,9 @@ class TracedFunction:
 
         Without a batch axis, those of the arrays at some places alone, `sought` of the first pull, are computed.
         """
-        _, pull = self._pull_with(frozenset(), sought)
-        return pull([self._cast(one) for one in arrays], cotangents)
-
-    def _pull_with(self, known, sought=None) -> tuple[list[int], Callable]:
-        """Return the known nodes whose values a pull reads, and the pull."""
-        key = bool(known)
-        if key not in self._pulls:
-            self._pulls[key] = self._pull_of_batch(known) if self._places else self._pull_of_shared(known, sought)
-        return self._pulls[key]
+        if self._pull is None:
+            _, self._pull = self._pull_of_batch() if self._places else self._pull_of_shared(sought)
+        return self._pull([self._cast(one) for one in arrays], cotangents)
 
     def along(self, arrays: Sequence[np.ndarray], tangents: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the results' tangents, for those of the arrays."""
@@ -216,10 +222,7 @@ class TracedFunction:
         return dual(self._graph, self.dtype, constants=len(self._places) - 1)
 
     def _inputs(self, arrays) -> dict[tuple, np.ndarray]:
-        named: dict[tuple, int] = {("weight", self._names[i]): i for i in self._shared}
-        named |= {("constant", k): i for k, i in enumerate(self._places[1:])}
-        named |= {("x", None): self._places[0]} if self._places else {}
-        return {key: self._cast(arrays[i]) for key, i in named.items()}
+        return {key: self._cast(array) for key, array in zip(self._keys, arrays, strict=True)}
 
     def _cast(self, array) -> np.ndarray:
         return array if array.dtype == bool else array.astype(self.dtype, order="C", copy=False)
@@ -229,7 +232,7 @@ class TracedFunction:
         shape = (*rows, *node.shape)
         return value if value.shape == shape else np.broadcast_to(value, shape)
 
-    def _pull_of_batch(self, known):
+    def _pull_of_batch(self, known=frozenset()):
         inner = tuple(self._given[i] for i in self._places[1:])
         back = Pull(self._graph, self.dtype, inner, self._given[self._places[0]], known)
 
@@ -245,7 +248,7 @@ class TracedFunction:
 
         return back.reads, pull
 
-    def _pull_of_shared(self, known, sought):
+    def _pull_of_shared(self, sought, known=frozenset()):
         reverse = Reverse(self._graph.copy(), self.dtype)
         for i, node in enumerate(self._nodes):
             reverse.add(node, reverse.graph.add("weight", (), node.shape, ("cotangent", i)))
@@ -254,7 +257,7 @@ class TracedFunction:
         totals = {node.attr: reverse.total(node) for node in self._graph.nodes if node.op == "weight"}
         sought = range(len(self._names)) if sought is None else sought
         ends = [totals.get(self._names[i]) for i in sought]
-        values_of = Evaluation([end for end in ends if end is not None], self.dtype, known=known)
+        values_of = Evaluation([end for end in ends if end is not None], self.dtype, known=known, lean=True)
 
         def pull(arrays, cotangents, read=()):
             inputs = self._inputs(arrays) | {("weight", ("cotangent", i)): d for i, d in enumerate(cotangents)}
@@ -262,7 +265,7 @@ class TracedFunction:
             pairs = zip(ends, [arrays[i] for i in sought], strict=True)
             return [_or_zeros(None if end is None else values[end.id], array) for end, array in pairs]
 
-        return [node.id for node in values_of.outside], pull
+        return values_of.outside, pull
 
 
 class PullRunner(Runner):

@@ -11,10 +11,12 @@ from rnnkit import constraints, regularizers
 from rnnkit.arguments import positive_integer
 from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
-from rnnkit.layers.weighted import Computed, OwnWeight
+from rnnkit.layers.shaping import Shaping
+from rnnkit.layers.traced import Traced
+from rnnkit.layers.weighted import OwnWeight
 
 
-class PReLU(Computed):
+class PReLU(Traced):
     """A layer of x where it is positive, and ``alpha * x`` elsewhere, with trained alpha (He et al. 2015).
 
     There is a weight for each place in a row.
@@ -78,17 +80,10 @@ class PReLU(Computed):
             raise ValueError(f"expected known sizes of the axes that {self.name!r} doesn't share, got {shape}")
         return {"alpha": OwnWeight.by_arguments(self, "alpha", sizes)}
 
-    def _computed(self, weights, x, mask, training):
-        alpha, zero = weights["alpha"], x.dtype.type(0)
-        negative = np.minimum(x, zero)
+    def _result(self, x, mask, training, weights):
+        return np.maximum(x, 0.0) + weights["alpha"] * -np.maximum(-x, 0.0)
 
-        def back(d):
-            over = (0, *(axis for axis, size in enumerate(alpha.shape, 1) if size == 1))
-            d_alpha = np.sum(d * negative, axis=over, dtype=np.float64).astype(x.dtype, order="C")
-            d_x = np.where(x > 0, d, np.where(x < 0, d * alpha, zero))
-            return {"alpha": d_alpha.reshape(alpha.shape)}, d_x
-
-        return np.maximum(x, 0) + alpha * negative, back
+    _taken = Shaping._taken
 
     @property
     def _stream_refusal(self):  # type: ignore[override]

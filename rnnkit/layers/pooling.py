@@ -11,6 +11,7 @@ import numpy as np
 from rnnkit.custom_gradients import by_kernels
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.base import Layer, any_shape, no_mask
+from rnnkit.layers.merging import first_maximum
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.windows import Windows, channels_last, one_size, padding_name
@@ -88,7 +89,7 @@ def _of_windows(kernel: str, x, windows: Windows) -> np.ndarray:
 )
 def window_largest(x, windows: Windows):
     """Return the largest number of each window."""
-    return reduce(np.maximum, windows.steps(x, -np.inf))
+    return first_maximum(*windows.steps(x, -np.inf))
 
 
 @by_kernels(

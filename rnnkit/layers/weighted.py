@@ -46,28 +46,6 @@ def arguments_of(layer: Layer, kind: str) -> dict[str, Any]:
     return {name: getattr(layer, f"{kind}_{name}") for name in ("initializer", "regularizer", "constraint")}
 
 
-class Applied(Layer):
-    """Base of layers that give a call's result with the function that takes its cotangent back."""
-
-    def _applied(self, inputs, mask, training):
-        """Return a call's result, one array or several, and the function from their cotangents to `Gradients`."""
-        raise NotImplementedError
-
-    def _call(self, inputs, mask, training, wanted=None):
-        outputs, back = self._applied(inputs, mask, training)
-        return outputs if wanted is None else self._with_pullback(outputs, back)
-
-    def _with_pullback(self, outputs, back):
-        """Return the result of `vjp` by that of `_applied`."""
-        shapes, dtype = [one.shape for one in leaves(outputs)], self.dtype
-
-        def pull(cotangents):
-            pairs = zip(cotangents, shapes, strict=True)
-            return back(*(constant(np.zeros(shape, dtype)) if one is None else one for one, shape in pairs))
-
-        return outputs, Pullback(outputs, dtype, pull)
-
-
 class _OwnArrays(HeldWeights):
     """The weights that a layer has in a dict."""
 
@@ -88,7 +66,7 @@ class _OwnArrays(HeldWeights):
         return {name: array for name, array in self.layer._own.items() if name.startswith("moving_")}
 
 
-class OwnWeights(Applied):
+class OwnWeights(Layer):
     """Base of layers that hold their weights themselves, which `_own_weights` declares."""
 
     _held_weights = _OwnArrays
@@ -122,7 +100,29 @@ class OwnWeights(Applied):
             array.flags.writeable = False  # neither copy nor pickle carries the flag
 
 
-class Computed(OwnWeights):
+class Applied(OwnWeights):
+    """Base of layers that give a call's result with the function that takes its cotangent back."""
+
+    def _applied(self, inputs, mask, training):
+        """Return a call's result, one array or several, and the function from their cotangents to `Gradients`."""
+        raise NotImplementedError
+
+    def _call(self, inputs, mask, training, wanted=None):
+        outputs, back = self._applied(inputs, mask, training)
+        return outputs if wanted is None else self._with_pullback(outputs, back)
+
+    def _with_pullback(self, outputs, back):
+        """Return the result of `vjp` by that of `_applied`."""
+        shapes, dtype = [one.shape for one in leaves(outputs)], self.dtype
+
+        def pull(cotangents):
+            pairs = zip(cotangents, shapes, strict=True)
+            return back(*(constant(np.zeros(shape, dtype)) if one is None else one for one, shape in pairs))
+
+        return outputs, Pullback(outputs, dtype, pull)
+
+
+class Computed(Applied):
     """Base of layers of one array that are computed without a graph, by `_computed`."""
 
     _padding = "masked"

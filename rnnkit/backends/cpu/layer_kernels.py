@@ -26,23 +26,25 @@ def run_kernel(name: str, dtype: np.dtype, *arguments) -> Any:
 
     Arguments are numbers, arrays, passed by their addresses, `New` ones, and None, passed as 0.
     """
-    arrays = [(np.empty(one.shape, one.dtype or dtype), one) for one in arguments if isinstance(one, New)]
-    made = {id(one): array for array, one in arrays}
-    reads = {id(one): plain(one.astype(one.dtype, order="C", copy=False)) for one in arguments if _is_array(one)}
-    found = made | reads
-    numbers = [address(found[id(one)]) if id(one) in found else one or 0 for one in arguments]
-    run = checked(partial(_code(name, dtype.name, len(arguments)), *numbers), list(found.values()))
+    made: list[np.ndarray] = []
+    reads: list[np.ndarray] = []
+    numbers: list[int] = []
+    for one in arguments:
+        if isinstance(one, New):
+            made.append(np.empty(one.shape, one.dtype or dtype))
+            numbers.append(address(made[-1]))
+        elif isinstance(one, np.ndarray):
+            reads.append(plain(one.astype(one.dtype, order="C", copy=False)))
+            numbers.append(address(reads[-1]))
+        else:
+            numbers.append(one or 0)
+    run = checked(partial(_code(name, dtype, len(arguments)), *numbers), made + reads)
     run()
-    results = list(made.values())
     if (recording := current()) is not None:
-        recording.note(run, list(reads.values()), results)
-    return noted(results if len(results) > 1 else results[0])
-
-
-def _is_array(value) -> bool:
-    return isinstance(value, np.ndarray)
+        recording.note(run, reads, made)
+    return noted(made if len(made) > 1 else made[0])
 
 
 @cache
-def _code(name: str, dtype: str, arguments: int) -> Callable[..., int]:
-    return load(kernel(name, dtype), arguments).function
+def _code(name: str, dtype: np.dtype, arguments: int) -> Callable[..., int]:
+    return load(kernel(name, dtype.name), arguments).function

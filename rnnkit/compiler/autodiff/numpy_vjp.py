@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from rnnkit.compiler.autodiff.reverse import reverse_step
 from rnnkit.compiler.ir.evaluate import Evaluation, new_array
-from rnnkit.compiler.ir.graph import Graph
+from rnnkit.compiler.ir.graph import Graph, Node
 
 
 class Pull:
@@ -23,14 +25,16 @@ class Pull:
         self.dtype = np.dtype(dtype)
         reverse = reverse_step(graph, dtype)
         self.count, self.summed = len(graph.states), reverse.summed()
+        if graph.whole:
+            self.summed = [(node, a, g if a is not None else _before_sum(g)) for node, a, g in self.summed]
         self.leaves = [reverse.to_input("x", x_shape)]
         self.leaves += [reverse.to_input("state", node.shape, i) for i, node in enumerate(graph.states)]
         self.leaves += [reverse.to_input("constant", shape, i) for i, shape in enumerate(constant_shapes)]
         self.weights = reverse.to_weights()
         wanted = [node for _, *pair in self.summed for node in pair if node is not None]
-        self._values = Evaluation([*self.leaves, *wanted], self.dtype, known=known)
+        self._values = Evaluation([*self.leaves, *wanted], self.dtype, known=known, lean=True)
         self._of_weights = Evaluation(self.weights.values(), self.dtype)
-        self.reads = [node.id for node in self._values.outside]
+        self.reads = self._values.outside
 
     def __call__(self, x, states, weights, constants, draws, d_output, d_states, read=()):
         """Return ``(d_x, d_states, d_weights, d_constants)``; `read` are the values of the nodes `reads`."""
@@ -50,7 +54,9 @@ class Pull:
         def flat(node):
             return whole(node).astype(self.dtype, order="C", copy=False).reshape(-1, node.shape[-1])
 
-        sums = [np.sum(whole(g), axis=0) if a is None else np.matmul(flat(a).T, flat(g)) for _, a, g in self.summed]
+        sums = [
+            _summed(whole(g), node.shape) if a is None else np.matmul(flat(a).T, flat(g)) for node, a, g in self.summed
+        ]
         given |= {("weight", ("sum", i)): array for i, array in enumerate(sums)}
         values |= self._of_weights(given)
         d_weights = {name: np.broadcast_to(values[node.id], weights[name].shape) for name, node in self.weights.items()}
@@ -59,3 +65,20 @@ class Pull:
             found.append(new_array(whole(node), node, (*inputs.values(), *found), self.dtype))
         d_x, *others = found
         return d_x, tuple(others[: self.count]), d_weights, tuple(others[self.count :])
+
+
+def _before_sum(g: Node) -> Node:
+    """Return a cotangent before its sum over leading axes, as rows are summed, too."""
+    inner = g
+    while inner.op == "view" and inner.attr.key[0] == "reshape":
+        (inner,) = inner.args
+    leads = inner.op == "sum" and inner.attr == tuple(range(len(inner.attr)))
+    return inner.args[0] if leads and inner.batched else g
+
+
+def _summed(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the sum over leading axes, in a shape; of several as a product, which takes a third of NumPy's sum."""
+    if array.ndim <= 1 + len(shape) or not shape:
+        return np.sum(array, axis=tuple(range(array.ndim - len(shape))))
+    rows = array.reshape(-1, math.prod(shape))
+    return (np.ones_like(array, shape=len(rows)) @ rows).reshape(shape)

@@ -79,6 +79,11 @@ class Reverse:
 
     def run(self, nodes):
         """Apply the rules of these nodes, given in order of their making."""
+        used = self.reached()
+        for node in reversed(nodes):
+            if node.id in used:
+                used.update(a.id for a in (node.args[1:] if _has_kernels(node) else node.args))
+        nodes = [node for node in nodes if node.id in used]
         chosen = [a for node in nodes if node.op == "where" for a in node.args[1:]]
         self.unsure |= self.graph.under(chosen)
         for node in reversed(nodes):
@@ -280,8 +285,8 @@ class Reverse:
 
     def _ruled(self, node, g):
         """Apply the user's rule, with the cotangent in the place of the input that stands for it; or a kernel's."""
-        kernel, arg = node.attr[1][0], node.args[1]
-        if isinstance(kernel, Kernel) and kernel.back is not None:
+        if _has_kernels(node):
+            kernel, arg = node.attr[1][0], node.args[1]
             back, of = kernel.back, {"x": [arg], "y": [node], "shape": []}[kernel.reads]
             if not of:
                 back = lambda d, *others: kernel.back(d, (len(d), *arg.shape), *others)
@@ -332,6 +337,11 @@ class Reverse:
             self.add(arg, self.graph.einsum(f"{letters}->{inputs[i]}", g, *others))
 
 
+def _has_kernels(node: Node) -> bool:
+    """Tell whether a node's value and cotangent are computed at once, rather than by the nodes of its formula."""
+    return node.op == "ruled" and isinstance(node.attr[1][0], Kernel) and node.attr[1][0].back is not None
+
+
 def replaced(graph: Graph, nodes, old: Node, new: Node) -> list[Node]:
     """Return nodes with another node in the place of `old` under them."""
     made, stack = {old.id: new}, list(nodes)
@@ -359,8 +369,7 @@ def broadcast(graph, node, shape) -> Node:
     """Return a node's elements in a larger shape."""
     if node.shape == shape:
         return node
-    table = np.broadcast_to(np.arange(node.size).reshape(node.shape), shape)
-    return graph.view(node, View.gather(np.ascontiguousarray(table)))
+    return graph.view(node, View.repeat(node.shape, shape))
 
 
 def is_elementwise(node: Node, source: Node) -> bool:

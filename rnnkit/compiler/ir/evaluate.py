@@ -33,10 +33,11 @@ class Evaluation:
 
     A recording notes every operation, and so repeats them in the same memory: views cost nothing then. `within` is the
     loop whose body this is; what doesn't depend on it is given, as are the nodes whose numbers are `known`. More than
-    `rounds` rounds of a loop raise `LongLoop`.
+    `rounds` rounds of a loop raise `LongLoop`. A `lean` evaluation gives the values of `nodes` alone, and keeps no other
+    one longer than it is read.
     """
 
-    def __init__(self, nodes, dtype, within=None, rounds=None, known=frozenset()):
+    def __init__(self, nodes, dtype, within=None, rounds=None, known=frozenset(), lean=False):
         self._literals: dict[int, np.ndarray] = {}
         self._given: list[tuple[int, tuple]] = []
         self._steps: list[tuple[int, Callable[..., np.ndarray], list[int]]] = []
@@ -73,6 +74,11 @@ class Evaluation:
                     self._steps.append((node.id, loops[node.id], [a.id for a in args]))
                 else:
                     self._steps.append((node.id, _function(node, dtype), [a.id for a in args]))
+        self._over: list[set[int]] = [set() for _ in self._steps]  # what no later step reads
+        later = {node.id for node in nodes}
+        for over, (_, _, arguments) in zip(reversed(self._over if lean else []), reversed(self._steps), strict=False):
+            over |= set(arguments) - later
+            later |= over
 
     @property
     def known(self) -> frozenset[int]:
@@ -85,8 +91,10 @@ class Evaluation:
         values.update(zip([node.id for node in self.outside], outside, strict=True))
         for number, key in self._given:
             values[number] = inputs[key]
-        for number, function, arguments in self._steps:
+        for (number, function, arguments), over in zip(self._steps, self._over, strict=True):
             values[number] = function(*[values[a] for a in arguments])
+            for one in over:
+                del values[one]
         return values
 
 

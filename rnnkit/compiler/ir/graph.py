@@ -56,6 +56,17 @@ class View:
 
         return View(("gather", table.shape, table.tobytes()), gathered)
 
+    @staticmethod
+    def repeat(given, shape):
+        """Return the view by element numbers that shows an array of one shape in a larger one."""
+        table = np.broadcast_to(np.arange(math.prod(given)).reshape(given), shape)
+        axes = (1,) * (len(shape) - len(given)) + tuple(given)
+
+        def repeated(a, lead):
+            return np.broadcast_to(a.reshape(a.shape[:lead] + axes), a.shape[:lead] + shape).copy()
+
+        return View(("gather", shape, table.tobytes()), repeated)
+
     def index(self, shape) -> np.ndarray:
         """Return, for each element of the result, the flat number of the element of an array of this shape."""
         return self.apply(np.arange(int(np.prod(shape))).reshape(shape), 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnnkit.custom_gradients import by_kernels
 from rnnkit.recording import constant
 
 
@@ -36,15 +37,11 @@ class Finite:
     a step, one of `bad` ``(B, T)``, is NaN afterwards.
     """
 
-    def __init__(self, x: np.ndarray, masked: bool):
+    def __init__(self, x, masked: bool):
         self.values, self.bad = x, None
-        if not masked:
-            return
-        if not isinstance(x, np.ndarray):  # a symbol: the mask of replaced entries is computed
-            self.values, self.bad = np.where(np.isfinite(x), x, 0.0), np.logical_not(np.isfinite(x).all(axis=-1))
-            return
-        if not (finite := np.isfinite(x)).all():
-            self.values, self.bad = np.where(finite, x, 0), ~finite.all(axis=-1)
+        if masked:
+            finite = np.isfinite(x)
+            self.values, self.bad = np.where(finite, x, 0.0), np.logical_not(finite.all(axis=-1))
 
 
 def spoiled_scores(scores, used, query: Finite, key: Finite):
@@ -64,30 +61,34 @@ def spoiled_sums(sums, used, value: Finite):
     return np.where(np.logical_and(used, there).any(axis=-1)[..., None], sums.dtype.type(np.nan), sums)
 
 
-def softmax(scores: np.ndarray, pairs, relative: bool = False, empty: bool = False) -> np.ndarray:
-    """Return weights of sum 1 along the last axis of scores ``(B, …, T, S)``, new; of no scores no weights.
-
-    Pairs that don't count have a score of -1e9 instead, as in Keras; their score - 1e9 if `relative`; and with `empty`
-    the weight 0, also where no pair of a query counts.
-    """
+def _softmax(scores, pairs=None, relative=False, empty=False):
     from rnnkit.execution.layer_kernels import New, run_kernel  # with the compiler, where it is first needed
 
-    if not isinstance(scores, np.ndarray):  # a symbol
-        kept = scores if pairs is None else np.where(pairs, scores, scores - 1e9 if relative else -1e9)
-        exponents = np.exp(kept - kept.max(axis=-1, keepdims=True))
-        shares = exponents / exponents.sum(axis=-1, keepdims=True)
-        return np.where(pairs, shares, 0.0) if empty and pairs is not None else shares
     pairs, sizes, strides = _with_strides(pairs, scores.shape)
     given = scores, New(scores.shape), pairs, *sizes, *strides, int(relative), int(empty)
     return run_kernel("softmax.softmax", scores.dtype, *given)
 
 
-def softmax_back(weights: np.ndarray, d: np.ndarray, pairs) -> np.ndarray:
-    """Return the cotangent of scores, of that of their weights; 0 for pairs that don't count."""
+def _softmax_back(d, weights, pairs=None, relative=False, empty=False):
     from rnnkit.execution.layer_kernels import New, run_kernel  # with the compiler, where it is first needed
 
-    pairs, sizes, strides = _with_strides(pairs, d.shape)
+    pairs, sizes, strides = _with_strides(None if relative else pairs, d.shape)
     return run_kernel("softmax.softmax_back", d.dtype, d, weights, New(d.shape), pairs, *sizes, *strides)
+
+
+@by_kernels(_softmax, _softmax_back, "y")
+def softmax(scores, pairs=None, relative: bool = False, empty: bool = False):
+    """Return weights of sum 1 along the last axis of scores ``(B, …, T, S)``, new; of no scores no weights.
+
+    Pairs that don't count have a score of -1e9 instead, as in Keras; their score - 1e9 if `relative`; and with `empty`
+    the weight 0, also where no pair of a query counts.
+    """
+    if not scores.shape[-1]:
+        return scores
+    kept = scores if pairs is None else np.where(pairs, scores, scores - 1e9 if relative else -1e9)
+    exponents = np.exp(kept - kept.max(axis=-1, keepdims=True))
+    shares = exponents / exponents.sum(axis=-1, keepdims=True)
+    return np.where(pairs, shares, 0.0) if empty and pairs is not None else shares
 
 
 def _with_strides(pairs, shape) -> tuple:

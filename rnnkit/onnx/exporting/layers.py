@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from rnnkit.execution.layer_tree import held_by
-from rnnkit.layers.attention import Attending
+from rnnkit.layers.attention import Attending, Options
 from rnnkit.layers.convolution import Conv1D
 from rnnkit.layers.effects import Effects
 from rnnkit.layers.embedding import Embedding
@@ -30,7 +30,6 @@ from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, array_of, refuse_draws, write, written
 from rnnkit.onnx.exporting.step_nodes import StepGraph, StepNodes
 from rnnkit.onnx.exporting.whole_arrays import by_function
-from rnnkit.onnx.loading.layers import ConstantRows
 
 
 @written.register
@@ -192,12 +191,6 @@ def _masked(layer, x, weights):
     return [np.where(used.reshape((*x.shape[:2], *(1,) * (x.ndim - 2))), x, 0.0), used]
 
 
-@written.register
-def _constant(layer: ConstantRows, writing: Writing, call: Call):
-    rows = lambda x, weights: np.broadcast_to(weights["rows"], (x.shape[0], *layer.shape))
-    return by_function(writing, layer, rows, [call.x]), [None]
-
-
 # Attention
 
 
@@ -217,13 +210,13 @@ def _attention(layer: Attending, writing: Writing, call: Call):
         elif mask is not None and name == "attention":
             given[name] = writing.condition(mask)
 
-    wanted = {name: call.options.get(name, False) for name in ("return_attention_scores", "use_causal_mask")}
+    wanted = (call.options.get(name, False) for name in ("return_attention_scores", "use_causal_mask"))
+    options = Options(False, *wanted, finite=False)
 
     def attended(*values):
         found = dict(zip(given, values[len(arrays) : -1], strict=True))
-        own = [found.get(name) for name in layer._names]
-        others = [found.get("attention")] if heads else []
-        return layer._attended(values[-1], list(values[: len(arrays)]), own, False, *others, **wanted)[0]
+        own = [found.get(name) for name in (*layer._names, "attention")]
+        return layer._result(list(values[: len(arrays)]), [*own, None], options, weights=values[-1])
 
     outputs = by_function(writing, layer, attended, [*arrays, *given.values()])
     return outputs, [given.get("query"), None][: len(outputs)]

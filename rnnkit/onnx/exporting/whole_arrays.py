@@ -65,16 +65,17 @@ def by_function(writing: Writing, layer, function: Callable, arrays: Sequence[Va
     def traced(shapes, checked: bool) -> TracedFunction:
         return with_weights(function, weights, shapes, kinds, layer.dtype, layer.name)
 
+    return _by_nodes(writing, layer, [writing.block.cast(one, layer.dtype) for one in arrays], traced)
+
+
+def _by_nodes(writing: Writing, layer, arrays: list[Value], traced) -> list[Value]:
+    """Write a traced function of arrays and of a layer's weights as nodes; return its values."""
+    weights = all_expanded(held_by(layer).arrays())
     trained = [name for name in weights if layer.trainable and held_by(layer).options()[name].trainable]
-    return _by_nodes(writing, layer, [writing.block.cast(one, layer.dtype) for one in arrays], traced, trained)
-
-
-def _by_nodes(writing: Writing, layer, arrays: list[Value], traced, trained=()) -> list[Value]:
-    """Write a traced function of arrays as nodes; return its values."""
     sizes = OpenSizes([one.shape[1:] for one in arrays], traced)
     keys = [("x", None), *(("constant", i) for i in range(len(arrays)))]
     found, given = sizes.traces[0], dict(zip(keys, [one.name for one in arrays], strict=False))
-    graphs = [ReadGraph(layer.name, layer.dtype, one._graph, one.step.weights, trained) for one in sizes.traces]
+    graphs = [ReadGraph(layer.name, layer.dtype, one._graph, weights, trained) for one in sizes.traces]
     nodes, outputs = LengthNodes(writing.block, sizes, graphs, given, arrays), []
     for node, kind, *shapes in zip(found._nodes, found.kinds, *(one.shapes for one in sizes.traces), strict=True):
         shape = (*arrays[0].shape[:1], *sizes.named(shapes))
