@@ -284,7 +284,7 @@ class Attention(Attending):
         shares = attending.softmax(scores, pairs, relative=True)
         weighed = shares if kept is None else shares * kept
         output = attending.spoiled_sums(weighed @ value.values, used, value)
-        output = output if column is None else np.where(column, output, 0.0)
+        output = output if column is None else attending.where_used(output, column)
         return (output, weighed) if options.scores else output
 
     def _scores(self, weights, query, key):

@@ -209,7 +209,8 @@ class MultiHeadAttention(Attending):
         pairs = both(pairs, None if query_mask is None else query_mask[:, None, :, None])
         for one in (value_mask, key_mask):
             pairs = both(pairs, None if one is None else one[:, None, None])
-        return both(pairs, attention_mask)
+        given = attention_mask
+        return both(pairs, None if given is None else given.reshape(_with_heads_shape(given.shape)))
 
     def _projected(self, weights, name, rows):
         """Rows times a kernel, plus a bias: the output ``(B, T, *output)``, or heads ``(B, heads, steps, size)``."""

@@ -11,6 +11,7 @@ from rnnkit import constraints, regularizers
 from rnnkit.arguments import positive_integer
 from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
+from rnnkit.layers.base import Layer
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.traced import Traced
 from rnnkit.layers.weighted import OwnWeight
@@ -84,6 +85,7 @@ class PReLU(Traced):
         return np.maximum(x, 0.0) + weights["alpha"] * -np.maximum(-x, 0.0)
 
     _taken = Shaping._taken
+    compute_output_shape = Layer.compute_output_shape
 
     @property
     def _stream_refusal(self):  # type: ignore[override]

@@ -102,7 +102,7 @@ class Traced(OwnWeights):
         shapes = [shape[1:] if rows else shape for (shape, _), rows in zip(kinds, batched, strict=True)]
         conditions = [kind for _, kind in kinds]
         nesting = mapped(inputs, lambda _: 0)
-        key = repr(nesting), *map(tuple, (shapes, conditions, known)), several, bool(training), self.dtype, checked
+        key = repr(nesting), *map(tuple, (shapes, conditions, known)), several, training, self.dtype, checked
         if key not in self._traces:
             whole = iter([shape for shape, _ in kinds])
             self._check_shape(self._shape(mapped(nesting, lambda _: next(whole))))

@@ -24,14 +24,15 @@ class Pull:
     def __init__(self, graph: Graph, dtype, constant_shapes=(), x_shape=(), known=frozenset()):
         self.dtype = np.dtype(dtype)
         reverse = reverse_step(graph, dtype)
-        self.count, self.summed = len(graph.states), reverse.summed()
-        if graph.whole:
-            self.summed = [(node, a, g if a is not None else _before_sum(g)) for node, a, g in self.summed]
+        self.count = len(graph.states)
+        self.summed = [
+            (node.shape, a, *(_before_sum(g) if graph.whole and a is None else (g, 1))) for node, a, g in reverse.summed()
+        ]
         self.leaves = [reverse.to_input("x", x_shape)]
         self.leaves += [reverse.to_input("state", node.shape, i) for i, node in enumerate(graph.states)]
         self.leaves += [reverse.to_input("constant", shape, i) for i, shape in enumerate(constant_shapes)]
         self.weights = reverse.to_weights()
-        wanted = [node for _, *pair in self.summed for node in pair if node is not None]
+        wanted = [node for _, a, g, _ in self.summed for node in (a, g) if node is not None]
         self._values = Evaluation([*self.leaves, *wanted], self.dtype, known=known, lean=True)
         self._of_weights = Evaluation(self.weights.values(), self.dtype)
         self.reads = self._values.outside
@@ -55,7 +56,8 @@ class Pull:
             return whole(node).astype(self.dtype, order="C", copy=False).reshape(-1, node.shape[-1])
 
         sums = [
-            _summed(whole(g), node.shape) if a is None else np.matmul(flat(a).T, flat(g)) for node, a, g in self.summed
+            np.matmul(flat(a).T, flat(g)) if a is not None else _summed(whole(g), count).reshape(shape)
+            for shape, a, g, count in self.summed
         ]
         given |= {("weight", ("sum", i)): array for i, array in enumerate(sums)}
         values |= self._of_weights(given)
@@ -67,18 +69,20 @@ class Pull:
         return d_x, tuple(others[: self.count]), d_weights, tuple(others[self.count :])
 
 
-def _before_sum(g: Node) -> Node:
-    """Return a cotangent before its sum over leading axes, as rows are summed, too."""
+def _before_sum(g: Node) -> tuple[Node, int]:
+    """Return a cotangent before its sum over leading axes, as rows are summed, too, and how many axes these are."""
     inner = g
     while inner.op == "view" and inner.attr.key[0] == "reshape":
         (inner,) = inner.args
-    leads = inner.op == "sum" and inner.attr == tuple(range(len(inner.attr)))
-    return inner.args[0] if leads and inner.batched else g
+    if inner.op == "sum" and inner.batched and inner.attr == tuple(range(len(inner.attr))):
+        return inner.args[0], 1 + len(inner.attr)
+    return g, 1
 
 
-def _summed(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the sum over leading axes, in a shape; of several as a product, which takes a third of NumPy's sum."""
-    if array.ndim <= 1 + len(shape) or not shape:
-        return np.sum(array, axis=tuple(range(array.ndim - len(shape))))
+def _summed(array: np.ndarray, count: int) -> np.ndarray:
+    """Return the sum over leading axes; over several as a product, which takes a third of NumPy's sum."""
+    shape = array.shape[count:]
+    if count == 1 or not shape:
+        return np.sum(array, axis=tuple(range(count)))
     rows = array.reshape(-1, math.prod(shape))
     return (np.ones_like(array, shape=len(rows)) @ rows).reshape(shape)

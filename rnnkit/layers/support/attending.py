@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.custom_gradients import by_kernels
+from rnnkit.custom_gradients import by_kernels, custom_gradient
 from rnnkit.recording import constant
 
 
@@ -40,8 +40,17 @@ class Finite:
     def __init__(self, x, masked: bool):
         self.values, self.bad = x, None
         if masked:
-            finite = np.isfinite(x)
-            self.values, self.bad = np.where(finite, x, 0.0), np.logical_not(finite.all(axis=-1))
+            self.values, self.bad = _finite(x), np.logical_not(np.isfinite(x).all(axis=-1))
+
+
+@custom_gradient
+def _finite(x):
+    return np.where(np.isfinite(x), x, 0.0), lambda d: d
+
+
+@custom_gradient
+def _spoiled(where, x):
+    return np.where(where, np.nan, x), lambda d: (None, d)
 
 
 def spoiled_scores(scores, used, query: Finite, key: Finite):
@@ -49,7 +58,7 @@ def spoiled_scores(scores, used, query: Finite, key: Finite):
     for bad, axis in ((query.bad, -1), (key.bad, -2)):
         if bad is not None:
             there = np.expand_dims(bad, (*range(1, scores.ndim - 2), axis))
-            scores = np.where(np.logical_and(used, there), scores.dtype.type(np.nan), scores)
+            scores = _spoiled(np.logical_and(used, there), scores)
     return scores
 
 
@@ -58,7 +67,13 @@ def spoiled_sums(sums, used, value: Finite):
     if value.bad is None:
         return sums
     there = np.expand_dims(value.bad, tuple(range(1, sums.ndim - 1)))
-    return np.where(np.logical_and(used, there).any(axis=-1)[..., None], sums.dtype.type(np.nan), sums)
+    return _spoiled(np.logical_and(used, there).any(axis=-1)[..., None], sums)
+
+
+@by_kernels(lambda x, used: np.where(used, x, 0), lambda d, shape, used: np.where(used, d, 0), "shape")
+def where_used(x, used):
+    """Return x where it is used, else 0."""
+    return np.where(used, x, 0.0)
 
 
 def _softmax(scores, pairs=None, relative=False, empty=False):
