@@ -9,8 +9,6 @@ import numpy as np
 
 from rnnkit.arguments import fraction, shown
 from rnnkit.cells.standard import InvertedDropout
-from rnnkit.circumstances import weights_now
-from rnnkit.execution.layer_tree import build_with
 from rnnkit.hints import Array, LayerOptions, Shape
 from rnnkit.layers.base import NO_MORE
 from rnnkit.layers.support import attending, entry, validation
@@ -56,29 +54,16 @@ class Attending(Traced):
 
     # Calls
 
-    def _entered(self, inputs, mask, training, pulls=True):
-        arrays, options = self._given(inputs), training or Options()
-        shapes = [one.shape for one in arrays]
-        if self.built:
-            self._check_shape(self._shape(shapes))
-        else:
-            build_with(self, shapes, self.dtype or np.result_type(*map(validation.precision_of, arrays)))
-        given, arrays = arrays, [one.astype(self.dtype, order="C", copy=False) for one in arrays]
-        masks = self._masks(mask, shapes)
-        if options.causal or any(one is not None for one in masks) or not self._takes_all:
-            options = options._replace(finite=all(bool(np.isfinite(one).all()) for one in arrays))
-        masks.append(self._drawn(shapes) if options.training and self.dropout else None)
-        more = [one for one in masks if one is not None]
-        kinds = [(one.shape, "bool" if one.dtype == bool else "float") for one in (*arrays, *more)]
-        traced = self._traced(arrays, kinds, masks, options)
-        if pulls and traced.pull_reads_arrays:
-            arrays = [one.copy() if any(one is own for own in given) else one for one in arrays]
-        return traced, arrays, [*arrays, *more, *weights_now(self._own).values()]
+    def _call_options(self, training, arrays, masks):
+        options = training or Options()
+        if options.causal or masks or not self._takes_all:
+            return options._replace(finite=all(bool(np.isfinite(one).all()) for one in arrays))
+        return options
 
     def _nested(self, nesting, found):
         return tuple(found) if len(found) > 1 else found[0]
 
-    def _given(self, inputs) -> list[np.ndarray]:
+    def _taken(self, inputs, mask):
         if not isinstance(inputs, (list, tuple)) or len(inputs) not in (2, 3):
             got = f"{len(inputs)} arrays" if isinstance(inputs, (list, tuple)) else type(inputs).__name__
             raise TypeError(
@@ -86,14 +71,18 @@ class Attending(Traced):
             )
         return [validation.numbers(one, name) for one, name in zip(inputs, self._names, strict=False)]
 
-    def _masks(self, mask, shapes) -> list:
-        """Masks of queries, values, keys ``(B, steps)`` and pairs as booleans, None where there is none."""
-        found: list = [None] * 4
-        for i, (one, shape) in enumerate(zip(self._listed(mask), (*shapes[:2], shapes[-1]), strict=False)):
+    def _masks(self, mask, arrays, training):
+        """Masks of queries, values, keys ``(B, steps)`` and pairs as booleans, and dropout's factors."""
+        found: list = [None] * 5
+        shapes = [one.shape for one in (*arrays[:2], arrays[-1])]
+        for i, (one, shape) in enumerate(zip(self._listed(mask), shapes, strict=False)):
             if one is not None:
                 given = validation.array(one, f"{self._names[i]}_mask")
                 self._check_mask(f"{self._names[i]}_mask", given.shape, shape)
                 found[i] = (given.reshape(shape[:2]) != 0).astype(bool, order="C", copy=False)
+        if training and training.training and self.dropout:
+            draw, shape, dtype = InvertedDropout(self.dropout), self._scores_shape(shapes), self.dtype
+            found[4] = operation(lambda: draw(draw_generator(self), shape).astype(dtype), draws=True)
         return found
 
     def _listed(self, mask) -> list:
@@ -131,11 +120,6 @@ class Attending(Traced):
         """Return the queries' mask."""
         own = next(iter(self._listed(mask)), None)
         return None if own is None else validation.array(own, "query_mask")
-
-    def _drawn(self, shapes) -> np.ndarray:
-        """Return the factors of dropout."""
-        draw, shape, dtype = InvertedDropout(self.dropout), self._scores_shape(shapes), self.dtype
-        return operation(lambda: draw(draw_generator(self), shape).astype(dtype), draws=True)
 
     # Shapes
 

@@ -231,13 +231,13 @@ class MultiHeadAttention(Attending):
     def _takes_all(self):  # type: ignore[override]
         return self.sliding_window is None
 
-    def _masks(self, mask, shapes):
-        found = super()._masks(mask, shapes)
+    def _masks(self, mask, arrays, training):
+        found = super()._masks(mask, arrays, training)
         if len(self._listed(mask)) > 3 and mask[3] is not None:
             given = validation.array(mask[3], "attention_mask")
-            self._check_pairs(given.shape, *shapes[:2])
+            self._check_pairs(given.shape, arrays[0].shape, arrays[1].shape)
             pairs = given.reshape(_with_heads_shape(given.shape)) != 0
-            found[3] = np.broadcast_to(pairs, (shapes[0][0], *pairs.shape[1:]))
+            found[3] = np.broadcast_to(pairs, (len(arrays[0]), *pairs.shape[1:]))
         return found
 
     def _check_masks(self, shape, masks):

@@ -11,30 +11,33 @@ from rnnkit.arguments import fraction, is_integer, shown
 from rnnkit.cells.standard import InvertedDropout
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.base import any_shape
+from rnnkit.layers.shaping import OfOneArray
 from rnnkit.layers.support.seeds import draw_generator
-from rnnkit.layers.weighted import Computed, scaled
 from rnnkit.recording import operation
 
 
-class Noise(Computed):
+class Noise(OfOneArray):
     """Base of layers that compute ``x * factor + added`` in training, of arrays drawn at each call, and else nothing.
 
     A subclass has `_drawn` and `_is_silent`.
     """
 
-    def _computed(self, weights, x, mask, training):
-        if not training or self._is_silent():
-            return x, lambda d: ({}, d.copy())
-        factor, added = self._noise(x)
-        return scaled(x, factor, added), lambda d: ({}, d * factor)
+    _stream_refusal = None
 
-    def _noise(self, x) -> tuple:
-        """The factor and what is added, for an x; None for nothing."""
-        drawn = lambda: tuple(np.asarray(one, x.dtype) for one in self._drawn(draw_generator(self), x.shape))
-        return operation(drawn, draws=True)
+    def _result(self, x, drawn, training):
+        factor, added = drawn or (None, None)
+        x = x if factor is None else x * factor
+        return x if added is None else x + added
+
+    def _masks(self, mask, arrays, training):
+        if not training or self._is_silent():
+            return None
+        (x,) = arrays
+        cast = lambda one: None if one is None else np.broadcast_to(one, (len(x), *one.shape[1:])).astype(x.dtype)
+        return operation(lambda: [cast(one) for one in self._drawn(draw_generator(self), x.shape)], draws=True)
 
     def _drawn(self, rng, shape):
-        """The factor and what is added, for an x of this shape."""
+        """The factor and what is added, for an x of this shape; None for nothing."""
         raise NotImplementedError
 
     def _is_silent(self) -> bool:
@@ -55,7 +58,7 @@ class Drawn(Noise):
         self._function, self._fixed = function, seed if isinstance(seed, int) else None
 
     def _drawn(self, rng, shape):
-        return 1, self._function(rng if self._fixed is None else np.random.default_rng(self._fixed), shape)
+        return None, self._function(rng if self._fixed is None else np.random.default_rng(self._fixed), shape)
 
     def _is_silent(self):
         return False
@@ -93,7 +96,7 @@ class SpatialDropout1D(ByRate):
     _axes = "batch, time"
 
     def _drawn(self, rng, shape):
-        return InvertedDropout(self.rate)(rng, (shape[0], 1, shape[2])), 0
+        return InvertedDropout(self.rate)(rng, (shape[0], 1, shape[2])), np.zeros((1,) * len(shape))
 
 
 class GaussianNoise(Noise):
@@ -115,7 +118,7 @@ class GaussianNoise(Noise):
         self.stddev: float = fraction(stddev, "stddev")
 
     def _drawn(self, rng, shape):
-        return 1, rng.normal(0, self.stddev, shape)
+        return None, rng.normal(0, self.stddev, shape)
 
     def _is_silent(self):
         return not self.stddev
@@ -141,7 +144,7 @@ class GaussianDropout(ByRate):
             raise ValueError("expected rate below 1, for the noise has the variance rate / (1 - rate); got 1")
 
     def _drawn(self, rng, shape):
-        return rng.normal(1, math.sqrt(self.rate / (1 - self.rate)), shape), 0
+        return rng.normal(1, math.sqrt(self.rate / (1 - self.rate)), shape), np.zeros((1,) * len(shape))
 
 
 class AlphaDropout(ByRate):

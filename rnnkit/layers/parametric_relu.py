@@ -9,15 +9,14 @@ import numpy as np
 
 from rnnkit import constraints, regularizers
 from rnnkit.arguments import positive_integer
+from rnnkit.custom_gradients import custom_gradient
 from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
-from rnnkit.layers.base import Layer
-from rnnkit.layers.shaping import Shaping
-from rnnkit.layers.traced import Traced
+from rnnkit.layers.shaping import OfOneArray
 from rnnkit.layers.weighted import OwnWeight
 
 
-class PReLU(Traced):
+class PReLU(OfOneArray):
     """A layer of x where it is positive, and ``alpha * x`` elsewhere, with trained alpha (He et al. 2015).
 
     There is a weight for each place in a row.
@@ -82,12 +81,14 @@ class PReLU(Traced):
         return {"alpha": OwnWeight.by_arguments(self, "alpha", sizes)}
 
     def _result(self, x, mask, training, weights):
-        return np.maximum(x, 0.0) + weights["alpha"] * -np.maximum(-x, 0.0)
-
-    _taken = Shaping._taken
-    compute_output_shape = Layer.compute_output_shape
+        return np.maximum(x, 0.0) + weights["alpha"] * _negative_part(x)
 
     @property
     def _stream_refusal(self):  # type: ignore[override]
         rank = 0 if self._input_shape is None else len(self._input_shape)
         return "has a weight for each step" if rank > 2 and 1 not in (self.shared_axes or ()) else None
+
+
+@custom_gradient
+def _negative_part(x):
+    return np.minimum(x, 0.0), lambda d: np.where(x < 0, d, 0.0)

@@ -210,5 +210,5 @@ class GlobalAveragePooling1D(OverAll, Shaping):
     def _takes_mask(self):
         return True
 
-    def _masks(self, mask, arrays):
-        return [] if mask is None else [validation.mask(mask, *arrays[0].shape[:2])]
+    def _masks(self, mask, arrays, training):
+        return None if mask is None else validation.mask(mask, *arrays[0].shape[:2])

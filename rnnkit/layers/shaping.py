@@ -10,21 +10,31 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import integer, positive_integer
 from rnnkit.hints import LayerOptions, Shape
-from rnnkit.layers.base import any_shape, no_mask
+from rnnkit.layers.base import Layer, any_shape, no_mask
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.validation import finite_under_mask
 from rnnkit.layers.traced import Traced
 
 
-class Shaping(Traced):
-    """Base of layers of one array that move its numbers; a subclass has `_result`."""
+class OfOneArray(Traced):
+    """Base of layers of one array whose result has its shape, and its mask; a subclass has `_result`."""
 
-    _axes = "batch, …"
+    _padding: str | None = "masked"
 
     def _taken(self, inputs, mask):
         """x as an array; NaN and infinity at masked steps count as 0."""
         return finite_under_mask(validation.numbers(inputs, "x"), mask)
 
+    compute_output_shape = Layer.compute_output_shape
+
+
+class Shaping(OfOneArray):
+    """Base of layers of one array that move its numbers; a subclass has `_result`."""
+
+    _axes = "batch, …"
+    _padding = None
+
+    compute_output_shape = Traced.compute_output_shape
     compute_mask = no_mask
 
     _check_shape = any_shape

@@ -68,12 +68,19 @@ class Traced(OwnWeights):
             if not self.built:
                 shape = mapped(inputs, np.shape)
                 build_with(self, shape, self.dtype or np.result_type(*map(validation.precision_of, given)))
-            masks = self._masks(mask, given)
+            arrays = [one.astype(self.dtype, order="C", copy=False) for one in given]
+            masks = self._masks(mask, arrays, training)
+            more = [one for one in leaves(masks) if one is not None]
             kinds = [(one.shape, self._kind_of(one.dtype)) for one in given]
-            traced = self._traced(inputs, [*kinds, *((one.shape, "bool") for one in masks)], mask, training)
-        apart = pulls and (bool(self._unbatched) or traced.pull_reads_arrays)
-        arrays = [one.astype(self.dtype, order="C", copy=apart) for one in given]
-        return traced, inputs, [*arrays, *masks, *weights_now(self._own).values()]
+            kinds += [(one.shape, "bool" if one.dtype == bool else "float") for one in more]
+            traced = self._traced(inputs, kinds, masks, self._call_options(training, arrays, more))
+        if pulls and (self._unbatched or traced.pull_reads_arrays):
+            arrays = [one.copy() if one is own else one for one, own in zip(arrays, given, strict=True)]
+        return traced, inputs, [*arrays, *more, *weights_now(self._own).values()]
+
+    def _call_options(self, training, arrays, masks) -> Any:
+        """What the function is given as `training`."""
+        return training
 
     def _kind_of(self, dtype) -> str:
         """Return the kind of an array of a dtype for the function, "float", "int" or "bool"."""
@@ -83,10 +90,10 @@ class Traced(OwnWeights):
         """The inputs as arrays, nested in the same way."""
         return mapped(inputs, lambda one: validation.numbers(one, "x"))
 
-    def _masks(self, mask, arrays) -> list[np.ndarray]:
-        """The masks that the function takes with arrays."""
-        given = leaves(mask) if self._takes_mask() else []
-        return [validation.array(one, "mask") != 0 for one in given if one is not None]
+    def _masks(self, mask, arrays, training) -> Any:
+        """The masks that the function takes with arrays, or more arrays, None for none."""
+        steps = lambda one: None if one is None else validation.array(one, "mask") != 0
+        return mapped(mask, steps) if self._takes_mask() else None
 
     def _takes_mask(self) -> bool:
         return False
@@ -94,25 +101,22 @@ class Traced(OwnWeights):
     def _traced(self, inputs, kinds, mask, training, checked=None) -> TracedFunction:
         """The function at the shapes of arrays, with the batch axis where there is one, and of which kinds."""
         count, checked = len(leaves(inputs)), self._checked if checked is None else checked
-        several = isinstance(mask, (list, tuple))
-        known = [one is not None for one in (mask if several else [mask])] if len(kinds) > count else []
-        own = self._own
+        nesting, known, own = mapped(inputs, lambda _: 0), mapped(mask, lambda one: one is not None), self._own
         batched = [*(i not in self._unbatched for i in range(len(kinds))), *[False] * len(own)]
         kinds = [*kinds, *((array.shape, "float") for array in own.values())]
         shapes = [shape[1:] if rows else shape for (shape, _), rows in zip(kinds, batched, strict=True)]
         conditions = [kind for _, kind in kinds]
-        nesting = mapped(inputs, lambda _: 0)
-        key = repr(nesting), *map(tuple, (shapes, conditions, known)), several, training, self.dtype, checked
+        key = repr(nesting), repr(known), *map(tuple, (shapes, conditions)), training, self.dtype, checked
         if key not in self._traces:
             whole = iter([shape for shape, _ in kinds])
             self._check_shape(self._shape(mapped(nesting, lambda _: next(whole))))
 
             def function(arrays):
-                inputs, masks = iter(arrays), iter(arrays[count:])
+                inputs, more = iter(arrays), iter(arrays[count:])
                 given = mapped(nesting, lambda _: next(inputs))
-                masks = [next(masks) if there else None for there in known]
-                weights = {"weights": dict(zip(own, arrays[len(arrays) - len(own) :], strict=True))} if own else {}
-                return self._result(given, masks if several else (masks or [None])[0], training, **weights)
+                masks = mapped(known, lambda there: next(more) if there else None)
+                weights = {"weights": dict(zip(own, more, strict=True))} if own else {}
+                return self._result(given, masks, training, **weights)
 
             told = self.name, self._lines(), checked, own
             found = TracedFunction(function, shapes, batched, conditions, self.dtype, *told)

@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 
-from rnnkit.execution.layer_tree import held_by
 from rnnkit.layers.attention import Attending, Options
 from rnnkit.layers.convolution import Conv1D
 from rnnkit.layers.effects import Effects
@@ -17,11 +16,9 @@ from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.multi_head_attention import MultiHeadAttention
 from rnnkit.layers.noise import Noise
 from rnnkit.layers.over_axes import OverAxes
-from rnnkit.layers.pooling import GlobalAveragePooling1D, OverTime
 from rnnkit.layers.support.facts import built_shape
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.time_distributed import TimeDistributed
-from rnnkit.layers.weighted import Computed
 from rnnkit.models.call_arguments import CallArguments, given_call
 from rnnkit.models.ensemble import Ensemble
 from rnnkit.models.graph_model import GraphModel
@@ -164,16 +161,9 @@ def _mask(given: list[Value] | None, flowing):
     return None if isinstance(flowing, list) and all(one is None for one in leaves(flowing)) else flowing
 
 
-@written.register(Computed)
-@written.register(Conv1D)
-def _computed(layer, writing: Writing, call: Call):
-    refuse_draws(layer, call.training and bool(held_by(layer).moving()), "computes with its batch")
-    x, takes_mask = array_of(writing, layer, call, 2), isinstance(layer, GlobalAveragePooling1D)
-    masked = takes_mask and call.mask is not None
-    masks = [replace(writing.step_mask(call.mask, x), shape=x.shape[:2])] if masked else []
-    function = layer._traceable if masked else lambda x, weights: layer._traceable(x, None, weights)
-    ends = isinstance(layer, (Conv1D, OverTime))
-    return by_function(writing, layer, function, [x, *masks]), [None if ends else call.mask]
+@written.register
+def _convolution(layer: Conv1D, writing: Writing, call: Call):
+    return by_function(writing, layer, layer._traceable, [array_of(writing, layer, call, 2)]), [None]
 
 
 @written.register

@@ -24,7 +24,7 @@ from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.traced import Traced
 from rnnkit.onnx.exporting.block import Block, Value
-from rnnkit.onnx.exporting.call import Call, Writing, written
+from rnnkit.onnx.exporting.call import Call, Writing, refuse_draws, written
 from rnnkit.onnx.exporting.step_nodes import FAR, ReadGraph, StepNodes, filling
 from rnnkit.onnx.format.package import element_type
 from rnnkit.onnx.loading.time_layers import OverSteps
@@ -40,6 +40,7 @@ def _traced(layer: Traced, writing: Writing, call: Call):
     if layer._unbatched or getattr(layer, "mask", None) is not None:
         why = "an array without a batch axis" if layer._unbatched else "a mask that its function doesn't compute"
         raise ValueError(f"the layer {layer.name!r} can't be exported to ONNX: it has {why}")
+    refuse_draws(layer, call.training and bool(held_by(layer).moving()), "computes with its batch")
     named = lambda x: tuple(f"{x.name}_{i}" if n is None else n for i, n in enumerate(x.shape))
     block, arrays = writing.block, [replace(x, shape=named(x)) for x in leaves(call.x)]
     given = call.mask if isinstance(call.mask, list) else [call.mask] * (1 if layer._takes_mask() else len(arrays))
@@ -47,7 +48,7 @@ def _traced(layer: Traced, writing: Writing, call: Call):
     taken = [replace(m, shape=x.shape[:2]) for m, x in zip(masks, arrays, strict=False) if m is not None]
     read = [block.cast(one, layer.dtype) for one in (*arrays, *(taken if layer._takes_mask() else []))]
     kinds = [*(layer._kind_of(one.dtype) for one in arrays), *["bool"] * (len(read) - len(arrays))]
-    several = masks if isinstance(call.mask, list) else masks[0]
+    several = (masks if isinstance(call.mask, list) else masks[0]) if layer._takes_mask() else None
 
     def traced(shapes, checked: bool) -> TracedFunction:
         whole = [((None, *shape), kind) for shape, kind in zip(shapes, kinds, strict=True)]
