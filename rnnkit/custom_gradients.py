@@ -48,14 +48,14 @@ def custom_gradient(function: Callable) -> Callable:
         raise TypeError(f"expected a function under rk.custom_gradient, got {function!r}")
 
     called = _answered_by_symbols(function, lambda *arguments, **keywords: function(*arguments, **keywords)[0])
-    called.with_rule = function  # type: ignore[attr-defined]
+    called.with_rule = function
     return called
 
 
 def by_kernels(forward: Callable, backward: Callable, reads: str) -> Callable[[Callable], Callable]:
     """Let NumPy compute a function of arrays at once, as a decorator of the formula that it equals.
 
-    ``forward`` takes what the formula takes, arrays by position and options by keyword; the last arrays may be left out,
+    ``forward`` takes what the formula takes, arrays by position and options by keyword; the last arrays may be missing
     or None. The first array alone has a gradient: ``backward(d, of, *others, **options)``, where `of` is what it
     `reads`, "x", the result "y", or the "shape" of x. Programs, exports and tangents have the formula.
     """

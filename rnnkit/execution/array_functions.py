@@ -105,8 +105,8 @@ class TracedFunction:
         """Return the function's results for arrays of these shapes, flat; new arrays."""
         return self._results(arrays, self._values(self._inputs(arrays)))
 
-    def with_pull(self, arrays: Sequence[np.ndarray]) -> tuple[list[np.ndarray], Callable[[Sequence], list[np.ndarray]]]:
-        """Return the same, and the function from their cotangents to those of the arrays, which computes nothing again."""
+    def with_pull(self, arrays: Sequence[np.ndarray]) -> tuple[list[np.ndarray], Callable[[Sequence], list]]:
+        """Return the same, and the function from their cotangents to those of the arrays, which computes no result."""
         evaluation, nodes, pull = self._with_pull
         values = evaluation(self._inputs(arrays))
         read = [values[node.id] for node in nodes]

@@ -24,7 +24,7 @@ class OverTime(Layer):
     _most_rank: int | None = 3
     _open_axes = 2
     _axes = "batch, time"
-    _padding = "lengths"
+    _padding: str | None = "lengths"
 
     compute_mask = no_mask
     _stream_refusal: str | None = "needs whole sequences"
@@ -85,7 +85,9 @@ def _of_windows(kernel: str, x, windows: Windows) -> np.ndarray:
 
 
 @by_kernels(
-    partial(_of_windows, "largest"), lambda d, x, windows: _by_windows("largest_back", x.shape, x.shape, windows, d, x), "x"
+    partial(_of_windows, "largest"),
+    lambda d, x, windows: _by_windows("largest_back", x.shape, x.shape, windows, d, x),
+    "x",
 )
 def window_largest(x, windows: Windows):
     """Return the largest number of each window."""
@@ -93,7 +95,9 @@ def window_largest(x, windows: Windows):
 
 
 @by_kernels(
-    partial(_of_windows, "means"), lambda d, shape, windows: _by_windows("means_back", shape, shape, windows, d), "shape"
+    partial(_of_windows, "means"),
+    lambda d, shape, windows: _by_windows("means_back", shape, shape, windows, d),
+    "shape",
 )
 def window_means(x, windows: Windows):
     """Return the mean of each window's steps, without those that its padding adds."""
@@ -180,7 +184,7 @@ def _mean_back(d, shape, used=None):
 
 
 @by_kernels(_mean, _mean_back, "shape")
-def mean_over_time(x, used):
+def mean_over_time(x, used=None):
     """Return the mean of steps, of the `used` ones if these aren't None; 0 of none."""
     if used is None:
         return x.mean(axis=1)

@@ -32,7 +32,7 @@ class Shaping(OfOneArray):
     """Base of layers of one array that move its numbers; a subclass has `_result`."""
 
     _axes = "batch, …"
-    _padding = None
+    _padding: str | None = None
 
     compute_output_shape = Traced.compute_output_shape
     compute_mask = no_mask

@@ -61,7 +61,7 @@ class Traced(OwnWeights):
         return mapped(nesting, found.__getitem__)
 
     def _entered(self, inputs, mask, training, pulls=True) -> tuple[TracedFunction, Any, list[np.ndarray]]:
-        """The function for arrays of these shapes, these, and as it reads them: copies, if its pull reads them later."""
+        """The function for arrays of these shapes, these, and as it reads them: copies, if its pull reads them."""
         inputs = self._taken(inputs, mask)
         given = leaves(inputs)
         with all_or_nothing(self) if not self.built else nullcontext():

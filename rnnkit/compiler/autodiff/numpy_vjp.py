@@ -25,9 +25,8 @@ class Pull:
         self.dtype = np.dtype(dtype)
         reverse = reverse_step(graph, dtype)
         self.count = len(graph.states)
-        self.summed = [
-            (node.shape, a, *(_before_sum(g) if graph.whole and a is None else (g, 1))) for node, a, g in reverse.summed()
-        ]
+        before = _before_sum if graph.whole else lambda g: (g, 1)
+        self.summed = [(node.shape, a, *((g, 1) if a is not None else before(g))) for node, a, g in reverse.summed()]
         self.leaves = [reverse.to_input("x", x_shape)]
         self.leaves += [reverse.to_input("state", node.shape, i) for i, node in enumerate(graph.states)]
         self.leaves += [reverse.to_input("constant", shape, i) for i, shape in enumerate(constant_shapes)]

@@ -33,8 +33,8 @@ class Evaluation:
 
     A recording notes every operation, and so repeats them in the same memory: views cost nothing then. `within` is the
     loop whose body this is; what doesn't depend on it is given, as are the nodes whose numbers are `known`. More than
-    `rounds` rounds of a loop raise `LongLoop`. A `lean` evaluation gives the values of `nodes` alone, and keeps no other
-    one longer than it is read.
+    `rounds` rounds of a loop raise `LongLoop`. A `lean` evaluation gives the values of `nodes` alone, and keeps others
+    as long as they are read.
     """
 
     def __init__(self, nodes, dtype, within=None, rounds=None, known=frozenset(), lean=False):
@@ -83,7 +83,7 @@ class Evaluation:
     @property
     def known(self) -> frozenset[int]:
         """The numbers of the nodes that it finds, but for literals."""
-        return frozenset(number for number, *_ in (*self._given, *self._steps))
+        return frozenset([number for number, _ in self._given] + [number for number, _, _ in self._steps])
 
     def __call__(self, inputs, outside=()) -> dict[int, np.ndarray]:
         """Return the values of all nodes, by id; those of the nodes `outside` are given."""

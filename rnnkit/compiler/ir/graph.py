@@ -109,7 +109,8 @@ class Node:
     weights alone, any of NumPy's). In steps of one row also ``take`` (of an array the element at a place along its
     first axis), ``put`` (an array with another element there), and those of a `Loop`. ``ruled`` is its first operand
     with a gradient by a rule of the user's: the others are the nodes that have a cotangent by it, then these
-    cotangents, in terms of the input that ``attr`` names. No program has it.
+    cotangents, in terms of the input that ``attr`` names; or with a `Kernel` in ``attr``, of operands that follow. No
+    program has it.
     """
 
     id: int

@@ -76,10 +76,10 @@ def _eigh(a):
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """Function that gives the value of a ``ruled`` node where NumPy evaluates it, from `count` operands after the first.
+    """Function that gives the value of a ``ruled`` node in NumPy, of `count` operands after the first.
 
-    ``back(g, of, *others)`` is the cotangent of the first of these, where `of` is what it `reads`: that operand "x", the
-    value "y", or the "shape" of x. Without `back`, there is a rule in the graph.
+    ``back(g, of, *others)`` is the cotangent of the first of these, where `of` is what it `reads`: that operand "x",
+    the value "y", or the "shape" of x. Without `back`, there is a rule in the graph.
     """
 
     call: Callable

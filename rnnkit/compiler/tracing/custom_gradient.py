@@ -17,7 +17,7 @@ from rnnkit.compiler.tracing.symbol import RULES, Symbol
 from rnnkit.custom_gradients import stop_gradient
 
 
-def with_rule(call: Callable, function: Callable, arguments: tuple, keywords: dict, of: str | Kernel = "cotangent") -> Any:
+def with_rule(call: Callable, function: Callable, arguments: tuple, keywords: dict, of: Any = "cotangent") -> Any:
     """Return the value of such a function on symbols; ``call(function, arguments, keywords)`` reads a function.
 
     A rule `of` a "formula" gives the value's own derivative, so that tangents go through its operations; so does that
@@ -146,6 +146,8 @@ def _pairs(name, arguments, found, like):
 
 
 RULES["vjp"] = by_vjp
+
+
 def _custom_gradient(function, arguments, keywords):
     if hasattr(function, "kernels"):
         return by_kernels(function, arguments, keywords)

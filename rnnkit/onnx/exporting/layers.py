@@ -200,8 +200,8 @@ def _attention(layer: Attending, writing: Writing, call: Call):
         elif mask is not None and name == "attention":
             given[name] = writing.condition(mask)
 
-    wanted = (call.options.get(name, False) for name in ("return_attention_scores", "use_causal_mask"))
-    options = Options(False, *wanted, finite=False)
+    scores, causal = (call.options.get(name, False) for name in ("return_attention_scores", "use_causal_mask"))
+    options = Options(False, scores, causal, finite=False)
 
     def attended(*values):
         found = dict(zip(given, values[len(arrays) : -1], strict=True))

@@ -9,7 +9,6 @@ import numpy as np
 from rnnkit.layers.base import any_shape, no_mask
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.shaping import Shaping
-from rnnkit.layers.support import validation
 from rnnkit.layers.traced import Traced
 from rnnkit.layers.weighted import OwnWeight
 from rnnkit.onnx.loading.cells import Program, RowsCell
