@@ -12,6 +12,7 @@ from rnnkit.cells.standard import InvertedDropout
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.base import any_shape
 from rnnkit.layers.shaping import OfOneArray
+from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.seeds import draw_generator
 from rnnkit.recording import operation
 
@@ -29,10 +30,21 @@ class Noise(OfOneArray):
         x = x if factor is None else x * factor
         return x if added is None else x + added
 
+    def _call(self, inputs, mask, training, wanted=None):
+        if wanted is None or not self.built or not training or self._is_silent():
+            return super()._call(inputs, mask, training, wanted)
+        x = self._taken(inputs, mask)
+        self._check_shape(self._shape(x.shape))
+        x = x.astype(self.dtype, order="C")
+        factor, added = self._noise(x)
+        back = lambda d: Gradients({}, d.copy() if factor is None else d * factor)
+        return self._with_pullback(self._result(x, (factor, added), training), back)
+
     def _masks(self, mask, arrays, training):
-        if not training or self._is_silent():
-            return None
-        (x,) = arrays
+        return self._noise(*arrays) if training and not self._is_silent() else None
+
+    def _noise(self, x):
+        """The factor and what is added, for an x; None for nothing."""
         cast = lambda one: None if one is None else np.broadcast_to(one, (len(x), *one.shape[1:])).astype(x.dtype)
         return operation(lambda: [cast(one) for one in self._drawn(draw_generator(self), x.shape)], draws=True)
 
