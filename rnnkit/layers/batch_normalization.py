@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit import constraints, regularizers
 from rnnkit.arguments import fraction, integer, number_from_zero
-from rnnkit.circumstances import circumstances, weights_now
-from rnnkit.execution.layer_tree import all_or_nothing, build_with, held_by
+from rnnkit.circumstances import circumstances
+from rnnkit.execution.layer_tree import held_by
 from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
-from rnnkit.layers.shaping import OfOneArray
+from rnnkit.layers.shaping import Computed, scaled
 from rnnkit.layers.support import validation
-from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.weighted import OwnWeight
 from rnnkit.recording import operation
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
 
-class BatchNormalization(OfOneArray):
+class BatchNormalization(Computed):
     """Each feature with mean 0 and variance 1 over a batch, then scaled and shifted (Ioffe and Szegedy 2015).
 
     In training, and where the layer isn't frozen, mean and variance are those of the call's used steps, and the call
@@ -123,22 +121,13 @@ class BatchNormalization(OfOneArray):
 
     # Calls
 
-    def _call(self, inputs, mask, training, wanted=None):
-        x = self._taken(inputs, mask)
-        with nullcontext() if self.built else all_or_nothing(self):
-            if not self.built:
-                build_with(self, x.shape, self.dtype or validation.precision_of(x))
-            self._check_shape(self._shape(x.shape))
-            x, weights = x.astype(self.dtype, order="C"), weights_now(self._own)
-            if training and self.trainable and not circumstances().is_frozen and x.size:
-                y, back = self._by_the_batch(weights, x, mask)
-            else:
-                y, back = self._by_averages(weights | self._averages(weights), x)
-        return y if wanted is None else self._with_pullback(y, back)
-
-    def _averages(self, weights):
-        live = [name for name in held_by(self).moving() if weights[name] is self._own[name]]  # calls change them
-        return {name: operation(self._now, name, draws=True) for name in live}
+    def _computed(self, weights, x, mask, training):
+        if training and self.trainable and not circumstances().is_frozen and x.size:
+            return self._by_the_batch(weights, x, mask)
+        moving = held_by(self).moving()
+        live = [name for name in moving if weights[name] is self._own[name]]  # no stand-ins: calls change them
+        now = {name: operation(self._now, name, draws=True) for name in live}
+        return self._by_averages(weights | now, x)
 
     def _now(self, name):
         return np.array(self._own[name])
@@ -148,9 +137,6 @@ class BatchNormalization(OfOneArray):
         rank = 0 if self._input_shape is None else len(self._input_shape)
         return "has a mean for each step" if rank > 2 and self.axis % rank == 1 else None
 
-    def _result(self, x, mask, training, weights):
-        return self._by_averages(weights, x)[0]
-
     def _by_averages(self, weights, x):
         features = self.axis % x.ndim
         over = tuple(axis for axis in range(x.ndim) if axis != features)
@@ -158,9 +144,7 @@ class BatchNormalization(OfOneArray):
         inverse = 1 / np.sqrt(weights["moving_variance"] + self.epsilon)
         slope = inverse * weights["gamma"] if self.scale else inverse
         from_mean = x - weights["moving_mean"].reshape(wide)
-        y = from_mean * slope.reshape(wide)
-        if self.center:
-            y += weights["beta"].reshape(wide)
+        added = weights["beta"].reshape(wide) if self.center else None
 
         def back(d):
             total, along = _sum(d, over), _sum(d * from_mean, over) * inverse
@@ -169,9 +153,9 @@ class BatchNormalization(OfOneArray):
                 found["beta"] = total
             found["moving_mean"] = -slope * total
             found["moving_variance"] = -0.5 * slope * inverse * along
-            return Gradients(found, d * slope.reshape(wide))
+            return found, d * slope.reshape(wide)
 
-        return y, back
+        return scaled(from_mean, slope.reshape(wide), added), back
 
     def _by_the_batch(self, weights, x, mask):
         from rnnkit.execution.layer_kernels import New, run_kernel  # with the compiler, where it is first needed
@@ -194,7 +178,7 @@ class BatchNormalization(OfOneArray):
             found = {"gamma": d_gamma} if self.scale else {}
             found |= {"beta": d_beta} if self.center else {}
             found |= {name: np.zeros_like(d_beta) for name in ("moving_mean", "moving_variance")}
-            return Gradients(found, d_x if last else np.moveaxis(d_x, -1, self.axis))
+            return found, d_x if last else np.moveaxis(d_x, -1, self.axis)
 
         return y if last else np.moveaxis(y, -1, self.axis), back
 

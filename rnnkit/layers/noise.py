@@ -11,45 +11,28 @@ from rnnkit.arguments import fraction, is_integer, shown
 from rnnkit.cells.standard import InvertedDropout
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.base import any_shape
-from rnnkit.layers.shaping import OfOneArray
-from rnnkit.layers.support.pullback import Gradients
-from rnnkit.layers.support.seeds import draw_generator
-from rnnkit.recording import operation
+from rnnkit.layers.shaping import Computed, scaled
+from rnnkit.layers.support.seeds import drawn
 
 
-class Noise(OfOneArray):
+class Noise(Computed):
     """Base of layers that compute ``x * factor + added`` in training, of arrays drawn at each call, and else nothing.
 
     A subclass has `_drawn` and `_is_silent`.
     """
 
-    _stream_refusal = None
-
-    def _result(self, x, drawn, training):
-        factor, added = drawn or (None, None)
-        x = x if factor is None else x * factor
-        return x if added is None else x + added
-
-    def _call(self, inputs, mask, training, wanted=None):
-        if wanted is None or not self.built or not training or self._is_silent():
-            return super()._call(inputs, mask, training, wanted)
-        x = self._taken(inputs, mask)
-        self._check_shape(self._shape(x.shape))
-        x = x.astype(self.dtype, order="C")
+    def _computed(self, weights, x, mask, training):
+        if not training or self._is_silent():
+            return x, lambda d: ({}, d.copy())
         factor, added = self._noise(x)
-        back = lambda d: Gradients({}, d.copy() if factor is None else d * factor)
-        return self._with_pullback(self._result(x, (factor, added), training), back)
+        return scaled(x, factor, added), lambda d: ({}, d * factor)
 
-    def _masks(self, mask, arrays, training):
-        return self._noise(*arrays) if training and not self._is_silent() else None
-
-    def _noise(self, x):
+    def _noise(self, x) -> tuple:
         """The factor and what is added, for an x; None for nothing."""
-        cast = lambda one: None if one is None else np.broadcast_to(one, (len(x), *one.shape[1:])).astype(x.dtype)
-        return operation(lambda: [cast(one) for one in self._drawn(draw_generator(self), x.shape)], draws=True)
+        return drawn(self, lambda rng: tuple(np.asarray(one, x.dtype) for one in self._drawn(rng, x.shape)))
 
     def _drawn(self, rng, shape):
-        """The factor and what is added, for an x of this shape; None for nothing."""
+        """The factor and what is added, for an x of this shape."""
         raise NotImplementedError
 
     def _is_silent(self) -> bool:
@@ -70,7 +53,7 @@ class Drawn(Noise):
         self._function, self._fixed = function, seed if isinstance(seed, int) else None
 
     def _drawn(self, rng, shape):
-        return None, self._function(rng if self._fixed is None else np.random.default_rng(self._fixed), shape)
+        return 1, self._function(rng if self._fixed is None else np.random.default_rng(self._fixed), shape)
 
     def _is_silent(self):
         return False
@@ -108,7 +91,7 @@ class SpatialDropout1D(ByRate):
     _axes = "batch, time"
 
     def _drawn(self, rng, shape):
-        return InvertedDropout(self.rate)(rng, (shape[0], 1, shape[2])), np.zeros((1,) * len(shape))
+        return InvertedDropout(self.rate)(rng, (shape[0], 1, shape[2])), 0
 
 
 class GaussianNoise(Noise):
@@ -130,7 +113,7 @@ class GaussianNoise(Noise):
         self.stddev: float = fraction(stddev, "stddev")
 
     def _drawn(self, rng, shape):
-        return None, rng.normal(0, self.stddev, shape)
+        return 1, rng.normal(0, self.stddev, shape)
 
     def _is_silent(self):
         return not self.stddev
@@ -156,7 +139,7 @@ class GaussianDropout(ByRate):
             raise ValueError("expected rate below 1, for the noise has the variance rate / (1 - rate); got 1")
 
     def _drawn(self, rng, shape):
-        return rng.normal(1, math.sqrt(self.rate / (1 - self.rate)), shape), np.zeros((1,) * len(shape))
+        return rng.normal(1, math.sqrt(self.rate / (1 - self.rate)), shape), 0
 
 
 class AlphaDropout(ByRate):

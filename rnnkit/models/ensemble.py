@@ -706,9 +706,7 @@ def _stacked(found: list):
         return type(first)(_stacked([one[i] for one in found]) for i in range(len(first)))
     if isinstance(first, RowGradient):
         return np.stack([np.asarray(one) for one in found])
-    from rnnkit.execution.layer_kernels import stacked  # takes the compiler with it
-
-    return stacked(found)
+    return np.stack(found)
 
 
 def _pairs(given, like):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -21,27 +21,34 @@ class New(NamedTuple):
     dtype: Any = None
 
 
-def run_kernel(name: str, dtype: np.dtype, *arguments) -> Any:
+class Into(NamedTuple):
+    """Memory that a kernel writes."""
+
+    array: np.ndarray
+
+
+def run_kernel(name: str, dtype: np.dtype, *arguments, reads: Sequence[np.ndarray] = ()) -> Any:
     """Run a kernel, "time_windows.window_sums", on arrays, and return those that it makes: one, or a list.
 
-    Arguments are numbers, arrays, passed by their addresses, `New` ones, and None, passed as 0.
+    Arguments are numbers, arrays, passed by their addresses, `New` ones, `Into` memory, and None, passed as 0. It may
+    also have `reads`, arrays whose addresses it finds elsewhere.
     """
     made: list[np.ndarray] = []
-    reads: list[np.ndarray] = []
+    given: list[np.ndarray] = []
     numbers: list[int] = []
     for one in arguments:
-        if isinstance(one, New):
-            made.append(np.empty(one.shape, one.dtype or dtype))
+        if isinstance(one, (New, Into)):
+            made.append(one.array if isinstance(one, Into) else np.empty(one.shape, one.dtype or dtype))
             numbers.append(address(made[-1]))
         elif isinstance(one, np.ndarray):
-            reads.append(plain(one.astype(one.dtype, order="C", copy=False)))
-            numbers.append(address(reads[-1]))
+            given.append(plain(one.astype(one.dtype, order="C", copy=False)))
+            numbers.append(address(given[-1]))
         else:
             numbers.append(one or 0)
-    run = checked(partial(_code(name, dtype, len(arguments)), *numbers), made + reads)
+    run = checked(partial(_code(name, dtype, len(arguments)), *numbers), made + given, reads)
     run()
     if (recording := current()) is not None:
-        recording.note(run, reads, made)
+        recording.note(run, [*given, *reads], made)
     return noted(made if len(made) > 1 else made[0])
 
 

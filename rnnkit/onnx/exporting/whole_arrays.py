@@ -21,7 +21,7 @@ from rnnkit.execution.layer_tree import held_by
 from rnnkit.layers.dot import Dot
 from rnnkit.layers.merging import Concatenate, Merge
 from rnnkit.layers.shaping import Shaping
-from rnnkit.layers.support.symbolic import leaves
+from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.traced import Traced
 from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, refuse_draws, written
@@ -32,29 +32,39 @@ from rnnkit.stored_weights import all_expanded
 
 # Substitutes for an open length, tried until a function accepts them: a first, another, and one to check longer
 # ones. The first ones are coprime, since a function may round down.
-_LENGTHS = ((13, 24, 1009), (60, 120, 1020))
+LENGTHS = ((13, 24, 1009), (60, 120, 1020))
 
 
 @written.register
 def _traced(layer: Traced, writing: Writing, call: Call):
-    if layer._unbatched or getattr(layer, "mask", None) is not None:
-        why = "an array without a batch axis" if layer._unbatched else "a mask that its function doesn't compute"
-        raise ValueError(f"the layer {layer.name!r} can't be exported to ONNX: it has {why}")
     refuse_draws(layer, call.training and bool(held_by(layer).moving()), "computes with its batch")
+    if getattr(layer, "mask", None) is not None:
+        raise ValueError(
+            f"the layer {layer.name!r} can't be exported to ONNX: it has a mask that its function doesn't compute"
+        )
+    given = leaves(call.x)
+    known = {i: given[i].numbers for i in layer._unbatched}
+    if len(known) == len(given):  # of weights alone
+        found = leaves(layer._call(mapped(call.x, lambda one: one.numbers), None, call.training))
+        return [writing.block.known(one, f"{layer.name}_{i}") for i, one in enumerate(found)], [None] * len(found)
     named = lambda x: tuple(f"{x.name}_{i}" if n is None else n for i, n in enumerate(x.shape))
-    block, arrays = writing.block, [replace(x, shape=named(x)) for x in leaves(call.x)]
-    given = call.mask if isinstance(call.mask, list) else [call.mask] * (1 if layer._takes_mask() else len(arrays))
-    masks = [None if m is None else writing.step_mask(m, x) for m, x in zip(given, arrays, strict=False)]
+    block = writing.block
+    arrays = [replace(x, shape=named(x)) for i, x in enumerate(given) if i not in known]
+    flowing = call.mask if isinstance(call.mask, list) else [call.mask] * (1 if layer._takes_mask() else len(given))
+    flowing = [mask for i, mask in enumerate(flowing) if i not in known]
+    masks = [None if m is None else writing.step_mask(m, x) for m, x in zip(flowing, arrays, strict=False)]
     taken = [replace(m, shape=x.shape[:2]) for m, x in zip(masks, arrays, strict=False) if m is not None]
     read = [block.cast(one, layer.dtype) for one in (*arrays, *(taken if layer._takes_mask() else []))]
-    kinds = [*(layer._kind_of(one.dtype) for one in arrays), *["bool"] * (len(read) - len(arrays))]
+    kinds = [*(layer._kind_of(one.dtype) for one in given), *["bool"] * (len(read) - len(arrays))]
     several = (masks if isinstance(call.mask, list) else masks[0]) if layer._takes_mask() else None
 
     def traced(shapes, checked: bool) -> TracedFunction:
-        whole = [((None, *shape), kind) for shape, kind in zip(shapes, kinds, strict=True)]
+        others = iter([(None, *shape) for shape in shapes])
+        whole = [(known[i].shape if i in known else next(others), kind) for i, kind in enumerate(kinds)]
         return layer._traced(call.x, whole, several, call.training, checked and layer._checked)
 
-    outputs = _by_nodes(writing, layer, read, traced)
+    weights = {str(i): one.astype(layer.dtype) for i, one in known.items()}
+    outputs = _by_nodes(writing, layer, read, traced, weights)
     return outputs, _masks_behind(layer, writing, masks, arrays, outputs)
 
 
@@ -66,13 +76,13 @@ def by_function(writing: Writing, layer, function: Callable, arrays: Sequence[Va
     def traced(shapes, checked: bool) -> TracedFunction:
         return with_weights(function, weights, shapes, kinds, layer.dtype, layer.name)
 
-    return _by_nodes(writing, layer, [writing.block.cast(one, layer.dtype) for one in arrays], traced)
+    return _by_nodes(writing, layer, [writing.block.cast(one, layer.dtype) for one in arrays], traced, {})
 
 
-def _by_nodes(writing: Writing, layer, arrays: list[Value], traced) -> list[Value]:
-    """Write a traced function of arrays and of a layer's weights as nodes; return its values."""
-    weights = all_expanded(held_by(layer).arrays())
-    trained = [name for name in weights if layer.trainable and held_by(layer).options()[name].trainable]
+def _by_nodes(writing: Writing, layer, arrays: list[Value], traced, more: dict) -> list[Value]:
+    """Write a traced function of arrays, of a layer's weights and of more trained ones, as nodes; return its values."""
+    own, options = all_expanded(held_by(layer).arrays()), held_by(layer).options()
+    weights, trained = own | more, [*more, *(name for name in own if layer.trainable and options[name].trainable)]
     sizes = OpenSizes([one.shape[1:] for one in arrays], traced)
     keys = [("x", None), *(("constant", i) for i in range(len(arrays)))]
     found, given = sizes.traces[0], dict(zip(keys, [one.name for one in arrays], strict=False))
@@ -117,7 +127,7 @@ class OpenSizes:
             apart.setdefault(shapes[i][k] or (i, k), []).append((i, k))
         failure: Exception | None = None
         for groups in (list(apart.values()), [places]):  # different lengths fail if they have to be equal
-            for lengths in _LENGTHS:
+            for lengths in LENGTHS:
                 try:
                     self._trace(shapes, [group for group in groups if group], lengths, traced)
                     self.names = [shapes[i][k] for i, k in self.places]
