@@ -93,11 +93,15 @@ def entries(container) -> list:
 
 
 def changeable(layer: Any) -> list:
-    """Return the lists among a layer's attributes that a program may change in place; of a user's class dicts, too."""
+    """Return the lists among a layer's attributes that a program may change in place; of a user's class dicts, too.
+
+    There, one of more than a thousand entries, such as a vocabulary, is taken to stay as it is.
+    """
     values = [value for name, value in vars(layer).items() if name[0] != "_"]
     if is_own(type(layer)):
         return [value for value in values if type(value) is list]
-    return [one for value in values for one in containers(value)]
+    held = [value for value in values if type(value) in (list, tuple, dict) and len(value) <= 1000]
+    return [one for value in held for one in containers(value)]
 
 
 def by_attributes(function: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -21,6 +21,7 @@ from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.cells.standard import StandardCell
 from rnnkit.circumstances import circumstances, weights_now
 from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
+from rnnkit.docstrings import described_as
 from rnnkit.execution.execution import Execution, initial_states
 from rnnkit.execution.layer_tree import all_or_nothing, build_with
 from rnnkit.execution.tangents import BY_ROW, Tangents, parted, together
@@ -490,21 +491,15 @@ class RNN(CellLayer, OverSequences):
         return self._kept if self.stateful else None
 
     @tracebacks.edge
+    @described_as(CellLayer.stream)
     def stream(self, batch: Any = 1, constants: Array = None, initial_state: Array = None) -> Stream:
         """Return a stream that runs this layer one step at a time, see `Stream`.
 
         Parameters
         ----------
-        batch : int
-            The number of sequences side by side.
         constants : list of array_like (B, …), optional
         initial_state : list of array_like ``(B, *state)``, optional
             The states at the start, now and after a reset.
-
-        Raises
-        ------
-        ValueError
-            If it isn't built, or goes backwards.
         """
         return Stream(self, batch, constants, initial_state)
 

@@ -161,6 +161,12 @@ class Ensemble(Trainable):
 
     # Building
 
+    def build(self, input_shape: Shape) -> None:
+        """Create the members' weights, and those of layers inside, for inputs of a shape."""
+        super().build(input_shape)
+        for member in self.members:
+            member.build(input_shape)  # also what a user's class calls
+
     def _build(self, shape):
         first, *others = self.members
         with all_or_nothing(self):

@@ -455,3 +455,30 @@ def test_T13_lists_and_dicts_that_call_reads_may_be_changed_in_place(where):
             np.testing.assert_allclose(model(X), wanted, rtol=1e-12)
             y, pullback = model.vjp(X)
             np.testing.assert_allclose(pullback(np.ones_like(y)).x, np.full_like(X, factor))
+
+
+@pytest.mark.parametrize("in_build", [False, True])
+def test_C21_an_ensemble_of_a_class_of_ones_own_comes_back_from_a_file(in_build, tmp_path):
+    class Inner(SubclassedLayer):
+        def __init__(self, **keywords):
+            super().__init__(**keywords)
+            if not in_build:
+                self.recurrent = rk.GRU(4)
+
+        def build(self, shape):
+            self.scale = self.add_weight(shape=shape[-1:], initializer="ones", name="scale")
+            if in_build:
+                self.recurrent = rk.GRU(4)
+
+        def call(self, x):
+            return self.recurrent(x * self.scale)
+
+    members = Inner(seed=0).ensemble(2)
+    y = members(X)
+    np.testing.assert_array_equal(y[1], Inner(seed=1)(X))
+    members.save(tmp_path / "members.rnnkit")
+    loaded = rk.load_model(tmp_path / "members.rnnkit", custom_objects={"Inner": Inner})
+    np.testing.assert_array_equal(loaded(X), y)
+    built = Inner(seed=0, dtype="float64").ensemble(2)
+    built.build((None, None, X.shape[-1]))
+    np.testing.assert_array_equal(built(X), y)
