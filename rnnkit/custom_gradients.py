@@ -47,15 +47,38 @@ def custom_gradient(function: Callable) -> Callable:
     if not callable(function):
         raise TypeError(f"expected a function under rk.custom_gradient, got {function!r}")
 
+    called = _answered_by_symbols(function, lambda *arguments, **keywords: function(*arguments, **keywords)[0])
+    called.with_rule = function
+    return called
+
+
+def by_kernels(forward: Callable, backward: Callable, reads: str) -> Callable[[Callable], Callable]:
+    """Let NumPy compute a function of arrays at once, as a decorator of the formula that it equals.
+
+    ``forward`` takes what the formula takes, arrays by position and options by keyword; the last arrays may be missing
+    or None. The first array alone has a gradient: ``backward(d, of, *others, **options)``, where `of` is what it
+    `reads`, "x", the result "y", or the "shape" of x. Programs, exports and tangents have the formula.
+    """
+
+    def decorated(formula):
+        called = _answered_by_symbols(formula, forward)
+        called.kernels = forward, backward, reads
+        return called
+
+    return decorated
+
+
+def _answered_by_symbols(function, plain) -> Any:
+    """Return a function of arrays, with the names of another, that leaves it to symbols what it is of them."""
+
     @functools.wraps(function)
     def called(*arguments, **keywords):
         arguments = tuple(one.__symbolic__() if hasattr(type(one), "__symbolic__") else one for one in arguments)
         for one in arguments:
             if (answer := getattr(type(one), "__rnnkit_custom_gradient__", None)) is not None:
                 return answer(one, called, arguments, keywords)
-        return function(*arguments, **keywords)[0]
+        return plain(*arguments, **keywords)
 
-    called.with_rule = function  # type: ignore[attr-defined]
     return called
 
 

@@ -19,7 +19,6 @@ from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.noise import Noise
-from rnnkit.layers.pooling import AveragePooling1D, GlobalAveragePooling1D
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support.bound_calls import mask_behind
 from rnnkit.layers.support.facts import reads_complex
@@ -74,7 +73,7 @@ class Along:
 def dual_of(layer: Layer, call: Along) -> Dual:
     """Run a layer along a direction; a TypeError refuses a layer of which no tangents are known."""
     for kind, run in _KINDS.items():
-        if isinstance(layer, kind):
+        if isinstance(layer, kind) and not (kind is Traced and layer.weights):
             return run(layer, call)
     raise TypeError(
         f"expected recurrent layers, Dense and functions of arrays for derivatives, got {layer!r}; of it no tangent is "
@@ -206,13 +205,12 @@ def _traced(layer: Traced, call: Along) -> Dual:
     return Dual(traced(arrays), traced.along(arrays, tangents), pull)
 
 
-def _linear(layer: Layer, call: Along, symmetric: bool) -> Dual:
-    """Of a layer that is linear in x, without weights."""
+def _linear(layer: Layer, call: Along) -> Dual:
+    """Of a layer that multiplies x by numbers, without weights."""
     x, more = call.given["x"], {"mask": call.mask}
     y, back = layer.vjp(x, **more)
     moved = _or_zeros(layer, call.moved["x"], x)
-    dy = np.asarray(back(moved).x) if symmetric else layer(moved, **more)
-    return Dual([y], [dy], lambda d, e, _: ({}, {"x": [(back(d[0]).x, back(e[0]).x)]}))
+    return Dual([y], [np.asarray(back(moved).x)], lambda d, e, _: ({}, {"x": [(back(d[0]).x, back(e[0]).x)]}))
 
 
 def _embedding(layer: Embedding, call: Along) -> Dual:
@@ -340,6 +338,5 @@ _KINDS: dict[type, Callable[[Any, Along], Dual]] = {
     TimeDistributed: _in_steps,
     Embedding: _embedding,
     Assembled: _model,
-    **dict.fromkeys((Masking, Dropout, Noise), partial(_linear, symmetric=True)),
-    **dict.fromkeys((AveragePooling1D, GlobalAveragePooling1D), partial(_linear, symmetric=False)),
+    **dict.fromkeys((Masking, Dropout, Noise), _linear),
 }

@@ -12,7 +12,6 @@ import numpy as np
 from rnnkit.c_code import unit
 from rnnkit.c_code.text import identifier
 from rnnkit.c_code.unit import Unit
-from rnnkit.execution.array_functions import with_weights
 from rnnkit.execution.execution import Execution
 from rnnkit.execution.layer_tree import held_by
 from rnnkit.layers.array_function import WholeArrays
@@ -30,7 +29,6 @@ from rnnkit.layers.support.facts import built_shape, reads_ids, stream_refusal
 from rnnkit.layers.support.symbolic import leaves, mapped, shape_leaves
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.layers.traced import Traced
-from rnnkit.layers.weighted import Computed
 from rnnkit.models.functional import Model
 from rnnkit.models.graph_model import GraphModel
 from rnnkit.steps.cell import Cell, prepare
@@ -254,12 +252,8 @@ class _Reader:
             reason, in_time = "is given integers", True
         if in_time and reason is not None:
             raise self._refusal(layer, reason)
-        if isinstance(layer, Traced):
-            traced = layer._traced(x, [(shape, "float") for shape in shapes], None, False)
-        else:
-            weights = all_expanded(held_by(layer).arrays())
-            function = lambda x, weights: layer._traceable(x, None, weights)
-            traced = with_weights(function, weights, [shapes[0][1:]], ["float"], layer.dtype, layer.name)
+        traced = layer._traced(x, [(shape, "float") for shape in shapes], None, False)
+        traced.step.weights = all_expanded(held_by(layer).arrays())
         if traced.kinds != ["float"]:
             raise self._refusal(layer, f"gives {' and '.join(traced.kinds)} rather than one array of numbers")
         made = self._unit(layer, traced.step, [shape[1:] for shape in shapes[1:]], ids)
@@ -296,7 +290,7 @@ _METHODS: dict[Any, Callable] = {
     Embedding: _Reader._embedding,
     TimeDistributed: _Reader._time_distributed,
     (Reshape, Flatten): _Reader._shaped,
-    (Traced, Computed): _Reader._function,
+    Traced: _Reader._function,
 }
 
 

@@ -13,7 +13,7 @@ from rnnkit import tracebacks
 from rnnkit.backends.shared.once import once
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.autodiff.reverse import Reverse
-from rnnkit.compiler.ir.evaluate import Evaluation, new_array, only_moves
+from rnnkit.compiler.ir.evaluate import Evaluation, new_array
 from rnnkit.compiler.ir.graph import FAILED, INPUTS, Graph, Node
 from rnnkit.compiler.ir.operations import REDUCTIONS
 from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
@@ -57,8 +57,6 @@ class TracedFunction:
     kinds : list of {"float", "int", "bool"}
     step
         The function as a step of `rnnkit.execution.passes`: x is the first array, and the others are constants.
-    only_moves : bool
-        Whether no gradient reads the arrays, since they are only moved about.
     multiplies : bool
         Whether it has products of matrices.
 
@@ -78,6 +76,9 @@ class TracedFunction:
         self._shared = [i for i, one in enumerate(batched) if not one]
         self._given = [tuple(shape) for shape in shapes]
         self._names = [*map(str, range(len(shapes) - len(weights))), *weights]
+        self._keys: list[tuple] = [("weight", name) for name in self._names]
+        for k, i in enumerate(self._places):
+            self._keys[i] = ("constant", k - 1) if k else ("x", None)
         self.step: Any = _Step(self, function, kinds, name, lines, weights)
         self._pull: Callable | None = None
         self._curve: Pull | None = None
@@ -95,21 +96,49 @@ class TracedFunction:
             raise ValueError(told).with_traceback(error.__traceback__) from None
         self._nodes: list[Node] = [self._graph.output, *self._graph.states]
         self._codes = self._graph.residuals.get(FAILED)
-        self._values = Evaluation([*self._nodes, *([] if self._codes is None else [self._codes])], self.dtype)
+        self._values = self._evaluation()
         self.nesting, self.kinds = self.step.nesting, self.step.kinds
         self.shapes = [node.shape for node in self._nodes]
-        self.only_moves = only_moves(self._nodes)
         self.multiplies = any(node.op in ("product", "einsum") for node in self._graph.live())
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the function's results for arrays of these shapes, flat; new arrays."""
-        values = self._values(self._inputs(arrays))
+        return self._results(arrays, self._values(self._inputs(arrays)))
+
+    def with_pull(self, arrays: Sequence[np.ndarray]) -> tuple[list[np.ndarray], Callable[[Sequence], list]]:
+        """Return the same, and the function from their cotangents to those of the arrays, which computes no result."""
+        evaluation, nodes, pull = self._with_pull
+        values = evaluation(self._inputs(arrays))
+        read = [values[node.id] for node in nodes]
+        return self._results((*arrays, *read), values), lambda cotangents: pull(arrays, cotangents, read)
+
+    @once
+    def _with_pull(self) -> tuple[Evaluation, list[Node], Callable]:
+        """What computes the results and the nodes that the pull reads, these nodes, and the pull."""
+        known = self._values.known
+        nodes, pull = self._pull_of_batch(known) if self._places else self._pull_of_shared(None, known)
+        return self._evaluation(nodes), nodes, pull
+
+    def _evaluation(self, more=()) -> Evaluation:
+        codes = [] if self._codes is None else [self._codes]
+        return Evaluation([*self._nodes, *codes, *more], self.dtype, lean=True)
+
+    @once
+    def pull_reads_arrays(self) -> bool:
+        """Return whether the functions of `with_pull` read arrays with a batch axis, in the memory that they have."""
+        stack = list(self._with_pull[1])
+        for node in stack:
+            if node.op in ("view", "ruled", "cast"):
+                stack.append(node.args[0])
+        return any(node.op in INPUTS for node in stack)
+
+    def _results(self, held, values) -> list[np.ndarray]:
         if self._codes is not None:
             self._check(values[self._codes.id])
         found: list[np.ndarray] = []
         for node, kind in zip(self._nodes, self.kinds, strict=True):
-            value, dtype = self._whole(values[node.id], node, arrays), _DTYPES.get(kind, self.dtype)
-            found.append(new_array(value, node, (*arrays, *found), dtype))
+            value, dtype = self._whole(values[node.id], node, held), _DTYPES.get(kind, self.dtype)
+            found.append(new_array(value, node, (*held, *found), dtype))
         return found
 
     def _check(self, codes) -> None:
@@ -120,9 +149,7 @@ class TracedFunction:
 
     def reads(self, marks: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the bits of all numbers of the arrays, as `marks` has them, that each number of the results reads."""
-        named: dict[tuple, np.ndarray] = {("weight", self._names[i]): marks[i] for i in self._shared}
-        named |= {("constant", k): marks[i] for k, i in enumerate(self._places[1:])}
-        named |= {("x", None): marks[self._places[0]]} if self._places else {}
+        named = dict(zip(self._keys, marks, strict=True))
         values: dict[int, np.ndarray] = {}
         for node in self._graph.live():
             args = [values[one.id] for one in node.made_of]
@@ -149,8 +176,8 @@ class TracedFunction:
         Without a batch axis, those of the arrays at some places alone, `sought` of the first pull, are computed.
         """
         if self._pull is None:
-            self._pull = self._pull_of_batch() if self._places else self._pull_of_shared(sought)
-        return self._pull([one.astype(self.dtype, order="C", copy=False) for one in arrays], cotangents)
+            _, self._pull = self._pull_of_batch() if self._places else self._pull_of_shared(sought)
+        return self._pull([self._cast(one) for one in arrays], cotangents)
 
     def along(self, arrays: Sequence[np.ndarray], tangents: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the results' tangents, for those of the arrays."""
@@ -195,33 +222,33 @@ class TracedFunction:
         return dual(self._graph, self.dtype, constants=len(self._places) - 1)
 
     def _inputs(self, arrays) -> dict[tuple, np.ndarray]:
-        named: dict[tuple, int] = {("weight", self._names[i]): i for i in self._shared}
-        named |= {("constant", k): i for k, i in enumerate(self._places[1:])}
-        named |= {("x", None): self._places[0]} if self._places else {}
-        return {key: arrays[i].astype(self.dtype, order="C", copy=False) for key, i in named.items()}
+        return {key: self._cast(array) for key, array in zip(self._keys, arrays, strict=True)}
+
+    def _cast(self, array) -> np.ndarray:
+        return array if array.dtype == bool else array.astype(self.dtype, order="C", copy=False)
 
     def _whole(self, value, node, arrays) -> np.ndarray:
         rows = (len(arrays[self._places[0]]),) if self._places else ()
         shape = (*rows, *node.shape)
         return value if value.shape == shape else np.broadcast_to(value, shape)
 
-    def _pull_of_batch(self):
+    def _pull_of_batch(self, known=frozenset()):
         inner = tuple(self._given[i] for i in self._places[1:])
-        back = Pull(self._graph, self.dtype, inner, self._given[self._places[0]])
+        back = Pull(self._graph, self.dtype, inner, self._given[self._places[0]], known)
 
-        def pull(arrays, cotangents):
+        def pull(arrays, cotangents, read=()):
             x, *constants = (arrays[i] for i in self._places)
             weights = {self._names[i]: arrays[i] for i in self._shared}
-            d_x, _, d_weights, d_constants = back(x, (), weights, constants, {}, cotangents[0], cotangents[1:])
+            d_x, _, d_weights, d_constants = back(x, (), weights, constants, {}, cotangents[0], cotangents[1:], read)
             found = dict(zip(self._places, (d_x, *d_constants), strict=True))
             return [
                 found[i] if i in found else _or_zeros(d_weights.get(self._names[i]), arrays[i])
                 for i in range(len(arrays))
             ]
 
-        return pull
+        return back.reads, pull
 
-    def _pull_of_shared(self, sought):
+    def _pull_of_shared(self, sought, known=frozenset()):
         reverse = Reverse(self._graph.copy(), self.dtype)
         for i, node in enumerate(self._nodes):
             reverse.add(node, reverse.graph.add("weight", (), node.shape, ("cotangent", i)))
@@ -230,15 +257,15 @@ class TracedFunction:
         totals = {node.attr: reverse.total(node) for node in self._graph.nodes if node.op == "weight"}
         sought = range(len(self._names)) if sought is None else sought
         ends = [totals.get(self._names[i]) for i in sought]
-        values_of = Evaluation([end for end in ends if end is not None], self.dtype)
+        values_of = Evaluation([end for end in ends if end is not None], self.dtype, known=known, lean=True)
 
-        def pull(arrays, cotangents):
+        def pull(arrays, cotangents, read=()):
             inputs = self._inputs(arrays) | {("weight", ("cotangent", i)): d for i, d in enumerate(cotangents)}
-            values = values_of(inputs)
+            values = values_of(inputs, read)
             pairs = zip(ends, [arrays[i] for i in sought], strict=True)
             return [_or_zeros(None if end is None else values[end.id], array) for end, array in pairs]
 
-        return pull
+        return values_of.outside, pull
 
 
 class PullRunner(Runner):

@@ -16,7 +16,7 @@ from rnnkit.backends.shared.program_cache import cache_info, clear_cache
 from rnnkit.compiler.autodiff.forward import Tangent, tangent_name
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.autodiff.weight_gradients import WeightGradients
-from rnnkit.compiler.ir.matrix_functions import FORMULAS
+from rnnkit.compiler.ir.matrix_functions import Kernel
 from rnnkit.compiler.ir.product_weights import product_weights as weights_of_products
 from rnnkit.compiler.ir.simplify import without_rules
 from rnnkit.compiler.tracing.batch_axis import MixesRows, ReadsValues, Untraceable
@@ -66,7 +66,7 @@ def compile_dual(step, dtype, weights, constant_shapes, training, moved, wanted,
     """
     with readable(step, no_gradient(step)):
         graph = passes.read(step, dtype, weights, constant_shapes, training, rules=True, by_vjp=has_vjp(step))
-    long = [node for node in graph.nodes if node.op == "ruled" and node.attr[1][0] in FORMULAS]
+    long = [node for node in graph.nodes if node.op == "ruled" and isinstance(node.attr[1][0], Kernel)]
     if long and wanted is not None:
         raise ValueError(
             f"second derivatives of eigenvalues of so many rows aren't known, in the line {long[0].line!r}"

@@ -59,8 +59,9 @@ class WholeArrays(Traced):
             return None
         joined = np.logical_or.reduce(masks)
         given = [validation.numbers(one, "x") for one in leaves(inputs)]
-        kinds = [(one.shape, kind_of(one.dtype)) for one in (*given, *self._masks(mask))]
-        traced = self._traced(inputs, kinds, mask, False)
+        steps = self._masks(mask, given, False)
+        kinds = [(one.shape, kind_of(one.dtype)) for one in (*given, *leaves(steps)) if one is not None]
+        traced = self._traced(inputs, kinds, steps, False)
         found = [joined if len(s) and (len(given[0]), s[0]) == joined.shape[:2] else None for s in traced.shapes]
         return mapped(traced.nesting, found.__getitem__)
 

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
 from rnnkit.arguments import fraction, shown
 from rnnkit.cells.standard import InvertedDropout
-from rnnkit.circumstances import weights_now
-from rnnkit.execution.layer_tree import build_with
 from rnnkit.hints import Array, LayerOptions, Shape
 from rnnkit.layers.base import NO_MORE
 from rnnkit.layers.support import attending, entry, validation
 from rnnkit.layers.support.attending import Finite, both, turned
 from rnnkit.layers.support.bound_calls import call_on, vjp_on
-from rnnkit.layers.support.pullback import Gradients, options
+from rnnkit.layers.support.pullback import options
 from rnnkit.layers.support.seeds import draw_generator
 from rnnkit.layers.support.symbolic import agree, is_shape
-from rnnkit.layers.weighted import OwnWeight, OwnWeights
+from rnnkit.layers.traced import Traced
+from rnnkit.layers.weighted import OwnWeight
 from rnnkit.recording import operation
 
 
-class Attending(OwnWeights):
+class Options(NamedTuple):
+    """What a call computes; `finite` says that no NaN or infinity is among its arrays, or no mask."""
+
+    training: bool = False
+    scores: bool = False
+    causal: bool = False
+    finite: bool = True
+
+
+class Attending(Traced):
     """Base of layers that are called on queries, values and, if they aren't the values, keys ``(B, steps, F)``.
 
-    A subclass has `_declared` (its weights), `_check_sizes`, `_output`, `_scores_shape` and `_attended`.
+    A subclass has `_declared` (its weights), `_check_sizes`, `_output`, `_scores_shape` and `_result`, whose masks are
+    those of queries, values, keys and pairs, and dropout's factors, and which takes `Options` in place of `training`.
     """
 
     _least_rank = 3
@@ -37,7 +46,7 @@ class Attending(OwnWeights):
     _check_sizes: Callable[..., None]
     _output: Callable[..., tuple]
     _scores_shape: Callable[..., tuple]
-    _attended: Callable[..., Any]
+    _takes_all = True  # whether a query has all keys unless masks say otherwise
 
     def __init__(self, dropout: float, **options: Unpack[LayerOptions]):
         super().__init__(**options)
@@ -45,19 +54,16 @@ class Attending(OwnWeights):
 
     # Calls
 
-    def _applied(self, inputs, mask, training, *others):
-        arrays = self._given(inputs)
-        shapes = [one.shape for one in arrays]
-        if self.built:
-            self._check_shape(self._shape(shapes))
-        else:
-            build_with(self, shapes, self.dtype or np.result_type(*map(validation.precision_of, arrays)))
-        arrays = [
-            one.astype(self.dtype, order="C") for one in arrays
-        ]  # what the gradient reads, whatever becomes of the inputs
-        return self._attended(weights_now(self._own), arrays, self._masks(mask, shapes), bool(training), *others)
+    def _call_options(self, training, arrays, masks):
+        options = training or Options()
+        if options.causal or masks or not self._takes_all:
+            return options._replace(finite=all(bool(np.isfinite(one).all()) for one in arrays))
+        return options
 
-    def _given(self, inputs) -> list[np.ndarray]:
+    def _nested(self, nesting, found):
+        return tuple(found) if len(found) > 1 else found[0]
+
+    def _taken(self, inputs, mask):
         if not isinstance(inputs, (list, tuple)) or len(inputs) not in (2, 3):
             got = f"{len(inputs)} arrays" if isinstance(inputs, (list, tuple)) else type(inputs).__name__
             raise TypeError(
@@ -65,14 +71,18 @@ class Attending(OwnWeights):
             )
         return [validation.numbers(one, name) for one, name in zip(inputs, self._names, strict=False)]
 
-    def _masks(self, mask, shapes) -> list:
-        """Masks of queries, values and keys as booleans ``(B, steps)``, None where there is none."""
-        found: list = [None] * 3
-        for i, (one, shape) in enumerate(zip(self._listed(mask), (*shapes[:2], shapes[-1]), strict=False)):
+    def _masks(self, mask, arrays, training):
+        """Masks of queries, values, keys ``(B, steps)`` and pairs as booleans, and dropout's factors."""
+        found: list = [None] * 5
+        shapes = [one.shape for one in (*arrays[:2], arrays[-1])]
+        for i, (one, shape) in enumerate(zip(self._listed(mask), shapes, strict=False)):
             if one is not None:
                 given = validation.array(one, f"{self._names[i]}_mask")
                 self._check_mask(f"{self._names[i]}_mask", given.shape, shape)
                 found[i] = (given.reshape(shape[:2]) != 0).astype(bool, order="C", copy=False)
+        if training and training.training and self.dropout:
+            draw, shape, dtype = InvertedDropout(self.dropout), self._scores_shape(shapes), self.dtype
+            found[4] = operation(lambda: draw(draw_generator(self), shape).astype(dtype), draws=True)
         return found
 
     def _listed(self, mask) -> list:
@@ -110,14 +120,6 @@ class Attending(OwnWeights):
         """Return the queries' mask."""
         own = next(iter(self._listed(mask)), None)
         return None if own is None else validation.array(own, "query_mask")
-
-    def _dropped(self, weights: np.ndarray, training: bool):
-        """Return weights after dropout, and the factors that it drew; None without dropout."""
-        if not training or not self.dropout:
-            return weights, None
-        draw, shape, dtype = InvertedDropout(self.dropout), weights.shape, weights.dtype
-        kept = operation(lambda: draw(draw_generator(self), shape).astype(dtype), draws=True)
-        return weights * kept, kept
 
     # Shapes
 
@@ -236,7 +238,7 @@ class Attention(Attending):
         ValueError, TypeError
             For inputs and masks that don't fit.
         """
-        return self._applied(inputs, mask, training, return_attention_scores, use_causal_mask)[0]
+        return self._call(inputs, mask, Options(bool(training), return_attention_scores, use_causal_mask))
 
     @entry.entered_vjp
     def vjp(
@@ -252,65 +254,29 @@ class Attention(Attending):
     ) -> Any:
         """Do as `Layer.vjp`, with the arguments of a call; the gradient's ``x`` is a list as `inputs` is."""
         options(checkpoint, truncate)
-        found = self._applied(inputs, mask, training, return_attention_scores, use_causal_mask)
-        return self._with_pullback(*found)
+        return self._call(inputs, mask, Options(bool(training), return_attention_scores, use_causal_mask), {})
 
-    def _attended(self, weights, arrays, masks, training, return_attention_scores, use_causal_mask):
-        query_mask, value_mask, _ = masks
-        shared = len(arrays) == 2
-        pairs = attending.causal(arrays[0].shape[1], arrays[1].shape[1])[None] if use_causal_mask else None
+    def _result(self, arrays, masks, options, weights=NO_MORE):
+        (query_mask, value_mask, _, _, kept), options = masks or [None] * 5, options or Options()
+        pairs = attending.causal(arrays[0].shape[1], arrays[1].shape[1])[None] if options.causal else None
         pairs = both(pairs, None if value_mask is None else value_mask[:, None])
-        masked = pairs is not None or query_mask is not None
+        masked = not options.finite and (pairs is not None or query_mask is not None)
         query, value, key = (Finite(one, masked) for one in (*arrays[:2], arrays[-1]))
-        scores, back_of_scores = self._scores(weights, query.values, key.values)
         column = None if query_mask is None else query_mask[..., None]
         used = both(attending.every() if pairs is None else pairs, column) if masked else None
-        scores = attending.spoiled_scores(scores, used, query, key)
+        scores = attending.spoiled_scores(self._scores(weights, query.values, key.values), used, query, key)
         shares = attending.softmax(scores, pairs, relative=True)
-        weighed, kept = self._dropped(shares, training)
+        weighed = shares if kept is None else shares * kept
         output = attending.spoiled_sums(weighed @ value.values, used, value)
-        output = _where_used(query_mask, output)
-
-        def back(d, d_scores=None):
-            d = _where_used(query_mask, d)
-            d_weighed = d @ turned(value.values)
-            if d_scores is not None:
-                d_weighed = d_weighed + d_scores
-            d_shares = d_weighed if kept is None else d_weighed * kept
-            own, d_query, d_key = back_of_scores(attending.softmax_back(shares, d_shares, None))
-            d_value = turned(weighed) @ d
-            d_x = [d_query, d_value + d_key] if shared else [d_query, d_value, d_key]
-            return Gradients(own, d_x)
-
-        return (output, weighed) if return_attention_scores else output, back
+        output = output if column is None else attending.where_used(output, column)
+        return (output, weighed) if options.scores else output
 
     def _scores(self, weights, query, key):
-        """Scores ``(B, T, S)``, and the way from their cotangents to those of weights, queries and keys."""
-        if self.score_mode == "concat":
-            return self._concatenated(weights, query, key)
-        products, scale = query @ turned(key), weights.get("scale")
-
-        def back(d):
-            own = {} if scale is None else {"scale": np.asanyarray(np.sum(d * products))}
-            d = _scaled(d, scale)
-            return own, d @ key, turned(d) @ query
-
-        return _scaled(products, scale), back
-
-    def _concatenated(self, weights, query, key):
-        scale, factor = weights.get("scale"), weights["concat_score_weight"]
+        """Scores ``(B, T, S)``."""
+        if self.score_mode == "dot":
+            return _scaled(query @ turned(key), weights.get("scale"))
         sums = query[:, :, None] + key[:, None]
-        bent = np.tanh(_scaled(sums, scale))
-        reached = np.sum(bent, axis=-1)
-
-        def back(d):
-            d_sums = _bent_back((d * factor)[..., None], bent)
-            own = {} if scale is None else {"scale": np.asanyarray(np.sum(d_sums * sums))}
-            own["concat_score_weight"] = np.asanyarray(np.sum(d * reached))
-            d_sums = _scaled(d_sums, scale)
-            return own, np.sum(d_sums, axis=2), np.sum(d_sums, axis=1)
-
-        return factor * reached, back
+        return weights["concat_score_weight"] * np.sum(np.tanh(_scaled(sums, weights.get("scale"))), axis=-1)
 
     def _check_sizes(self, query, value, key):
         if None not in (query, key) and query != key:
@@ -353,31 +319,11 @@ class AdditiveAttention(Attention):
         super().__init__(use_scale, "dot", dropout, **options)
 
     def _scores(self, weights, query, key):
-        scale = weights.get("scale")
-        bent = np.tanh(query[:, :, None] + key[:, None])
-
-        def back(d):
-            own = {} if scale is None else {"scale": np.tensordot(d, bent, 3)}
-            d_sums = _bent_back(_scaled(d[..., None], scale), bent)
-            return own, np.sum(d_sums, axis=2), np.sum(d_sums, axis=1)
-
-        return np.sum(_scaled(bent, scale), axis=-1), back
+        return np.sum(_scaled(np.tanh(query[:, :, None] + key[:, None]), weights.get("scale")), axis=-1)
 
     def _declared(self, query, value, key):
         return {"scale": OwnWeight((query,), "glorot_uniform")} if self.use_scale else {}
 
 
-def _where_used(mask, array):
-    """An array of steps with 0 where a mask leaves them out; None leaves out nothing."""
-    if mask is None:
-        return array
-    return np.where(mask[..., None], array, array.dtype.type(0))
-
-
 def _scaled(array, scale):
     return array if scale is None else array * scale
-
-
-def _bent_back(d, bent):
-    """The cotangent of what tanh was taken of."""
-    return d * (1 - bent * bent)

@@ -13,8 +13,9 @@ from rnnkit.circumstances import circumstances
 from rnnkit.execution.layer_tree import held_by
 from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
+from rnnkit.layers.shaping import Computed, scaled
 from rnnkit.layers.support import validation
-from rnnkit.layers.weighted import Computed, OwnWeight, scaled
+from rnnkit.layers.weighted import OwnWeight
 from rnnkit.recording import operation
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions

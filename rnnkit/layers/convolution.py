@@ -156,7 +156,7 @@ class Conv1D(Memoryless):
     def _cell_for(self, shape):
         return ConvCell(self, shape[-1])
 
-    def _traceable(self, x, mask, weights):
+    def _traceable(self, x, weights):
         """Return the result in terms that the tracer reads, for ONNX."""
         steps, groups = self._windows.steps(x), self.groups
         kernel, part, each = weights["kernel"], x.shape[2] // groups, self.filters // groups

@@ -18,11 +18,11 @@ from rnnkit.layers.support import entry, validation
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.symbolic import SymbolicTensor
-from rnnkit.layers.weighted import OwnWeight, OwnWeights
+from rnnkit.layers.weighted import Applied, OwnWeight
 from rnnkit.recording import operation
 
 
-class Embedding(OwnWeights):
+class Embedding(Applied):
     """A table in which ids are looked up: ``y = embeddings[ids]``.
 
     The table's gradient is a `RowGradient` of the ids that were looked up, those that `mask_zero` masks among them.

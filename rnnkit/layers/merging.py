@@ -210,7 +210,7 @@ class Maximum(Elementwise):
     """
 
     def _result(self, arrays, mask, training):
-        return _first_maximum(*arrays)
+        return first_maximum(*arrays)
 
 
 class Minimum(Elementwise):
@@ -224,7 +224,7 @@ class Minimum(Elementwise):
     """
 
     def _result(self, arrays, mask, training):
-        return _first_minimum(*arrays)
+        return first_minimum(*arrays)
 
 
 def _first(choose):
@@ -248,7 +248,7 @@ def _first(choose):
     return chosen
 
 
-_first_maximum, _first_minimum = _first(np.maximum), _first(np.minimum)
+first_maximum, first_minimum = _first(np.maximum), _first(np.minimum)
 
 
 def _steps(mask):

@@ -13,10 +13,10 @@ from rnnkit.activations import sigmoid
 from rnnkit.arguments import is_integer, positive_integer, shown
 from rnnkit.hints import Array, Constraint, Initializer, LayerOptions, Regularizer, Shape
 from rnnkit.initializers import initializer
-from rnnkit.layers.attention import Attending
+from rnnkit.layers.attention import Attending, Options
 from rnnkit.layers.support import attending, entry, validation
 from rnnkit.layers.support.attending import Finite, both, turned
-from rnnkit.layers.support.pullback import Gradients, options
+from rnnkit.layers.support.pullback import options
 from rnnkit.layers.support.symbolic import is_shape
 from rnnkit.layers.weighted import OwnWeight
 
@@ -154,9 +154,8 @@ class MultiHeadAttention(Attending):
         ValueError, TypeError
             For inputs and masks that don't fit.
         """
-        inputs, masks = _listed(query, value, key), [query_mask, value_mask, key_mask]
-        more = attention_mask, return_attention_scores, use_causal_mask
-        return self._applied(inputs, masks, training, *more)[0]
+        inputs, masks = _listed(query, value, key), [query_mask, value_mask, key_mask, attention_mask]
+        return self._call(inputs, masks, Options(bool(training), return_attention_scores, use_causal_mask))
 
     @entry.entered_vjp
     def vjp(
@@ -177,49 +176,28 @@ class MultiHeadAttention(Attending):
     ) -> Any:
         """Do as `Layer.vjp`, with a call's arguments; the gradient's ``x`` is a list, of key only if it is given."""
         options(checkpoint, truncate)
-        inputs, masks = _listed(query, value, key), [query_mask, value_mask, key_mask]
-        more = attention_mask, return_attention_scores, use_causal_mask
-        return self._with_pullback(*self._applied(inputs, masks, training, *more))
+        inputs, masks = _listed(query, value, key), [query_mask, value_mask, key_mask, attention_mask]
+        return self._call(inputs, masks, Options(bool(training), return_attention_scores, use_causal_mask), {})
 
     # The arithmetic
 
-    def _attended(self, weights, arrays, masks, training, attention_mask, return_attention_scores, use_causal_mask):
-        pairs = self._pairs(arrays, masks, attention_mask, use_causal_mask)
-        query, value, key = (Finite(one, pairs is not None) for one in (*arrays[:2], arrays[-1]))
+    def _result(self, arrays, masks, options, weights):
+        (*steps, attention_mask, kept), options = masks or [None] * 5, options or Options()
+        pairs = self._pairs(arrays, steps, attention_mask, options.causal)
+        masked = pairs is not None and not options.finite
+        query, value, key = (Finite(one, masked) for one in (*arrays[:2], arrays[-1]))
         given = {"query": query, "key": key, "value": value}
         q, k, v = (self._projected(weights, name, one.values) for name, one in given.items())
-        root = query.values.dtype.type(1 / math.sqrt(self.key_dim))
-        scores = (q * root) @ turned(k)
+        scores = (q * (1 / math.sqrt(self.key_dim))) @ turned(k)
         scores = attending.spoiled_scores(scores, pairs, query, key)
-        shares = attending.softmax(scores, pairs, empty=return_attention_scores or self.dropout > 0)
-        weighed, kept = self._dropped(shares, training)
-        heads = attending.spoiled_sums(weighed @ v, pairs, value)
-        gate = sigmoid(self._projected(weights, "gate", query.values)) if self.use_gate else None
-        rows = (heads if gate is None else heads * gate).transpose(0, 2, 1, 3).copy()
+        shares = attending.softmax(scores, pairs, empty=options.scores or self.dropout > 0)
+        heads = attending.spoiled_sums((shares if kept is None else shares * kept) @ v, pairs, value)
+        if self.use_gate:
+            heads = heads * sigmoid(self._projected(weights, "gate", query.values))
+        rows = heads.transpose(0, 2, 1, 3)
         rows = rows.reshape(*rows.shape[:2], self.num_heads * self.value_dim)
         output = self._projected(weights, "attention_output", rows)
-
-        def back(d, d_shares_given=None):
-            own: dict[str, np.ndarray] = {}
-            d_rows = self._projected_back(weights, "attention_output", rows, d, own)
-            d_heads = d_rows.reshape(*rows.shape[:2], self.num_heads, self.value_dim).transpose(0, 2, 1, 3)
-            if gate is not None:
-                d_gate, d_heads = d_heads * heads * gate * (1 - gate), d_heads * gate
-            d_shares = d_heads @ turned(v)
-            d_shares = d_shares if kept is None else d_shares * kept
-            if d_shares_given is not None:
-                d_shares = d_shares + d_shares_given
-            d_scores = attending.softmax_back(shares, d_shares, pairs)
-            d_q, d_k = (one * root for one in (d_scores @ k, turned(d_scores) @ q))
-            d_query = self._projected_back(weights, "query", query.values, d_q, own)
-            if gate is not None:
-                d_query = self._projected_back(weights, "gate", query.values, d_gate, own) + d_query
-            d_key = self._projected_back(weights, "key", key.values, d_k, own)
-            d_value = self._projected_back(weights, "value", value.values, turned(weighed) @ d_heads, own)
-            d_x = [d_query, d_value + d_key] if len(arrays) == 2 else [d_query, d_value, d_key]
-            return Gradients({name: own[name] for name in weights}, d_x)
-
-        return (output, shares) if return_attention_scores else output, back
+        return (output, shares) if options.scores else output
 
     def _pairs(self, arrays, masks, attention_mask, use_causal_mask):
         """Which pairs count, as booleans that go with scores ``(B, heads, T, S)``; None for all."""
@@ -231,14 +209,8 @@ class MultiHeadAttention(Attending):
         pairs = both(pairs, None if query_mask is None else query_mask[:, None, :, None])
         for one in (value_mask, key_mask):
             pairs = both(pairs, None if one is None else one[:, None, None])
-        if attention_mask is not None:
-            given = attention_mask  # a symbol, unless it is an array
-            if isinstance(arrays[0], np.ndarray):
-                given = validation.array(attention_mask, "attention_mask")
-                self._check_pairs(given.shape, arrays[0].shape, arrays[1].shape)
-            given = given.reshape(_with_heads_shape(given.shape))
-            pairs = both(pairs, (given != 0).astype(bool, order="C", copy=False))
-        return pairs
+        given = attention_mask
+        return both(pairs, None if given is None else given.reshape(_with_heads_shape(given.shape)))
 
     def _projected(self, weights, name, rows):
         """Rows times a kernel, plus a bias: the output ``(B, T, *output)``, or heads ``(B, heads, steps, size)``."""
@@ -250,22 +222,23 @@ class MultiHeadAttention(Attending):
             return found.reshape(*rows.shape[:2], *kernel.shape[2:])
         return found.reshape(*rows.shape[:2], *kernel.shape[1:]).transpose(0, 2, 1, 3)
 
-    def _projected_back(self, weights, name, rows, d, own):
-        """The cotangent of rows; those of the weights are put into a dict."""
-        kernel = weights[f"{name}/kernel"]
-        matrix, d = kernel.reshape(rows.shape[2], -1), d if name == "attention_output" else d.transpose(0, 2, 1, 3)
-        d = d.astype(d.dtype, order="C", copy=False).reshape(*rows.shape[:2], len(matrix.T))
-        lines, d_lines = rows.reshape(-1, len(matrix)), d.reshape(-1, len(matrix.T))
-        own[f"{name}/kernel"] = (turned(lines) @ d_lines).reshape(kernel.shape)
-        if self.use_bias:
-            each = np.ones_like(d, shape=len(lines))  # a product, which takes a third of NumPy's sum
-            own[f"{name}/bias"] = (each @ d_lines).reshape(weights[f"{name}/bias"].shape)
-        return d @ turned(matrix)
-
     # Masks
 
     def _listed(self, mask):
         return [] if mask is None else list(mask)
+
+    @property
+    def _takes_all(self):  # type: ignore[override]
+        return self.sliding_window is None
+
+    def _masks(self, mask, arrays, training):
+        found = super()._masks(mask, arrays, training)
+        if len(self._listed(mask)) > 3 and mask[3] is not None:
+            given = validation.array(mask[3], "attention_mask")
+            self._check_pairs(given.shape, arrays[0].shape, arrays[1].shape)
+            pairs = given.reshape(_with_heads_shape(given.shape)) != 0
+            found[3] = np.broadcast_to(pairs, (len(arrays[0]), *pairs.shape[1:]))
+        return found
 
     def _check_masks(self, shape, masks):
         own = [masks.get(f"{name}_mask") for name in self._names]

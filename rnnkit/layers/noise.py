@@ -11,8 +11,8 @@ from rnnkit.arguments import fraction, is_integer, shown
 from rnnkit.cells.standard import InvertedDropout
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.base import any_shape
+from rnnkit.layers.shaping import Computed, scaled
 from rnnkit.layers.support.seeds import drawn
-from rnnkit.layers.weighted import Computed, scaled
 
 
 class Noise(Computed):

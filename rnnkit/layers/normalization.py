@@ -15,7 +15,8 @@ from rnnkit.initializers import initializer
 from rnnkit.layers.base import Layer
 from rnnkit.layers.memoryless import FunctionCell
 from rnnkit.layers.over_axes import OverAxes
-from rnnkit.layers.weighted import Computed, OwnWeight, arguments_of
+from rnnkit.layers.shaping import Computed
+from rnnkit.layers.weighted import OwnWeight, arguments_of
 from rnnkit.steps.cell import Cell
 
 

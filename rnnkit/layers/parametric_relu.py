@@ -9,12 +9,14 @@ import numpy as np
 
 from rnnkit import constraints, regularizers
 from rnnkit.arguments import positive_integer
+from rnnkit.custom_gradients import custom_gradient
 from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
-from rnnkit.layers.weighted import Computed, OwnWeight
+from rnnkit.layers.shaping import OfOneArray
+from rnnkit.layers.weighted import OwnWeight
 
 
-class PReLU(Computed):
+class PReLU(OfOneArray):
     """A layer of x where it is positive, and ``alpha * x`` elsewhere, with trained alpha (He et al. 2015).
 
     There is a weight for each place in a row.
@@ -78,19 +80,15 @@ class PReLU(Computed):
             raise ValueError(f"expected known sizes of the axes that {self.name!r} doesn't share, got {shape}")
         return {"alpha": OwnWeight.by_arguments(self, "alpha", sizes)}
 
-    def _computed(self, weights, x, mask, training):
-        alpha, zero = weights["alpha"], x.dtype.type(0)
-        negative = np.minimum(x, zero)
-
-        def back(d):
-            over = (0, *(axis for axis, size in enumerate(alpha.shape, 1) if size == 1))
-            d_alpha = np.sum(d * negative, axis=over, dtype=np.float64).astype(x.dtype, order="C")
-            d_x = np.where(x > 0, d, np.where(x < 0, d * alpha, zero))
-            return {"alpha": d_alpha.reshape(alpha.shape)}, d_x
-
-        return np.maximum(x, 0) + alpha * negative, back
+    def _result(self, x, mask, training, weights):
+        return np.maximum(x, 0.0) + weights["alpha"] * _negative_part(x)
 
     @property
     def _stream_refusal(self):  # type: ignore[override]
         rank = 0 if self._input_shape is None else len(self._input_shape)
         return "has a weight for each step" if rank > 2 and 1 not in (self.shared_axes or ()) else None
+
+
+@custom_gradient
+def _negative_part(x):
+    return np.minimum(x, 0.0), lambda d: np.where(x < 0, d, 0.0)

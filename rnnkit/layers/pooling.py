@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from collections.abc import Callable
+from functools import partial, reduce
 from typing import Any, Unpack
 
 import numpy as np
 
+from rnnkit.custom_gradients import by_kernels
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.base import Layer, any_shape, no_mask
+from rnnkit.layers.merging import first_maximum
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.windows import Windows, channels_last, one_size, padding_name
-from rnnkit.layers.weighted import Computed
 
 
 class OverTime(Layer):
@@ -22,7 +24,7 @@ class OverTime(Layer):
     _most_rank: int | None = 3
     _open_axes = 2
     _axes = "batch, time"
-    _padding = "lengths"
+    _padding: str | None = "lengths"
 
     compute_mask = no_mask
     _stream_refusal: str | None = "needs whole sequences"
@@ -30,7 +32,7 @@ class OverTime(Layer):
     _check_shape = any_shape
 
 
-class Pooling(OverTime, Computed):
+class Pooling(OverTime, Shaping):
     """Base of pooling by windows.
 
     Parameters
@@ -43,7 +45,7 @@ class Pooling(OverTime, Computed):
         With "same" there are ``ceil(T / strides)`` windows, which end at the ends of a sequence.
     """
 
-    _computes: str  # of each window
+    _of_windows: Callable  # from x and `Windows` to the result
 
     def __init__(
         self,
@@ -60,35 +62,49 @@ class Pooling(OverTime, Computed):
         self.padding: Any = padding_name(padding)
         self._windows = Windows(self.pool_size, self.strides, self.padding)
 
-    def _traceable(self, x, mask, weights):
-        if self._computes == "largest":
-            return reduce(np.maximum, self._windows.steps(x, -np.inf))
-        total = reduce(np.add, self._windows.steps(x))
-        if self.padding == "valid":
-            return total / self.pool_size
-        return total / reduce(np.add, self._windows.steps(np.where(x > 0, 1.0, 1.0)))
-
-    def _computed(self, weights, x, mask, training):
-        from rnnkit.execution.layer_kernels import New, run_kernel  # with the compiler, where it is first needed
-
-        kernel, sizes = f"time_windows.window_{self._computes}", self._sizes(x.shape)
-        found = run_kernel(kernel, x.dtype, x, New((x.shape[0], sizes[3], x.shape[2])), *sizes)
-        read = (x, found) if self._computes == "largest" else ()
-
-        def back(d):
-            return {}, run_kernel(f"{kernel}_back", x.dtype, d.astype(x.dtype, copy=False), *read, New(x.shape), *sizes)
-
-        return found, back
-
-    def _sizes(self, shape) -> tuple[int, ...]:
-        """Return the numbers that kernels take for the windows of an x of this shape."""
-        count, (before, _) = self._windows.count(shape[1]), self._windows.pads(shape[1])
-        return (*shape, count, self.pool_size, self.strides, before)
+    def _result(self, x, mask, training):
+        return self._of_windows(x, windows=self._windows)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(B, L, F)``."""
         shape = self._shape(input_shape)
         return self._windows.shape(shape, shape[2])
+
+
+def _by_windows(kernel: str, shape, made, windows: Windows, *arrays) -> np.ndarray:
+    """Return the array of the shape `made` that a kernel makes of arrays, for windows of an x of a shape."""
+    from rnnkit.execution.layer_kernels import New, run_kernel  # with the compiler, where it is first needed
+
+    (before, _), count = windows.pads(shape[1]), windows.count(shape[1])
+    sizes = *shape, count, windows.size, windows.stride, before
+    return run_kernel(f"time_windows.window_{kernel}", arrays[0].dtype, *arrays, New(made), *sizes)
+
+
+def _of_windows(kernel: str, x, windows: Windows) -> np.ndarray:
+    return _by_windows(kernel, x.shape, windows.shape(x.shape, x.shape[2]), windows, x)
+
+
+@by_kernels(
+    partial(_of_windows, "largest"),
+    lambda d, x, windows: _by_windows("largest_back", x.shape, x.shape, windows, d, x),
+    "x",
+)
+def window_largest(x, windows: Windows):
+    """Return the largest number of each window."""
+    return first_maximum(*windows.steps(x, -np.inf))
+
+
+@by_kernels(
+    partial(_of_windows, "means"),
+    lambda d, shape, windows: _by_windows("means_back", shape, shape, windows, d),
+    "shape",
+)
+def window_means(x, windows: Windows):
+    """Return the mean of each window's steps, without those that its padding adds."""
+    total = reduce(np.add, windows.steps(x))
+    if windows.padding == "valid":
+        return total / windows.size
+    return total / reduce(np.add, windows.steps(np.where(x > 0, 1.0, 1.0)))
 
 
 class MaxPooling1D(Pooling):
@@ -101,7 +117,7 @@ class MaxPooling1D(Pooling):
     [[[3.0], [2.0]]]
     """
 
-    _computes = "largest"
+    _of_windows = staticmethod(window_largest)
 
 
 class AveragePooling1D(Pooling):
@@ -114,7 +130,7 @@ class AveragePooling1D(Pooling):
     [[[2.0], [1.0]]]
     """
 
-    _computes = "means"
+    _of_windows = staticmethod(window_means)
 
 
 class OverAll(OverTime):
@@ -155,7 +171,28 @@ class GlobalMaxPooling1D(OverAll, Shaping):
         return x.max(axis=1, keepdims=self.keepdims)
 
 
-class GlobalAveragePooling1D(OverAll, Computed):
+def _mean(x, used=None):
+    from rnnkit.execution.layer_kernels import New, run_kernel  # with the compiler, where it is first needed
+
+    return run_kernel("time_windows.mean_over_time", x.dtype, x, New((len(x), x.shape[2])), used, *x.shape)
+
+
+def _mean_back(d, shape, used=None):
+    from rnnkit.execution.layer_kernels import New, run_kernel  # with the compiler, where it is first needed
+
+    return run_kernel("time_windows.mean_over_time_back", d.dtype, d, New(shape), used, *shape)
+
+
+@by_kernels(_mean, _mean_back, "shape")
+def mean_over_time(x, used=None):
+    """Return the mean of steps, of the `used` ones if these aren't None; 0 of none."""
+    if used is None:
+        return x.mean(axis=1)
+    count = np.where(used[:, :, None], 1.0, 0.0).sum(axis=1)
+    return np.where(used[:, :, None], x, 0.0).sum(axis=1) / np.maximum(count, 1.0)
+
+
+class GlobalAveragePooling1D(OverAll, Shaping):
     """The mean over time, ``(B, T, F)`` to ``(B, F)``; under a mask over the used steps, 0 for a row without any.
 
     Examples
@@ -170,22 +207,12 @@ class GlobalAveragePooling1D(OverAll, Computed):
     def __init__(self, keepdims: Any = False, data_format: str | None = None, **options: Unpack[LayerOptions]):
         super().__init__(data_format, keepdims, **options)
 
-    def _traceable(self, x, mask, weights):
-        if mask is None:
-            return x.mean(axis=1, keepdims=self.keepdims)
-        used = np.where(mask[:, :, None], 1.0, 0.0)
-        total = np.where(mask[:, :, None], x, 0.0).sum(axis=1, keepdims=self.keepdims)
-        return total / np.maximum(used.sum(axis=1, keepdims=self.keepdims), 1.0)
+    def _result(self, x, mask, training):
+        mean = mean_over_time(x, mask)
+        return mean[:, None] if self.keepdims else mean
 
-    def _computed(self, weights, x, mask, training):
-        from rnnkit.execution.layer_kernels import New, run_kernel  # with the compiler, where it is first needed
+    def _takes_mask(self):
+        return True
 
-        sizes = batch_size, _, features = x.shape
-        used = None if mask is None else validation.mask(mask, *x.shape[:2])
-        mean = run_kernel("time_windows.mean_over_time", x.dtype, x, New((batch_size, features)), used, *sizes)
-
-        def back(d):
-            given = d.astype(x.dtype, copy=False), New(sizes), used, *sizes
-            return {}, run_kernel("time_windows.mean_over_time_back", x.dtype, *given)
-
-        return mean[:, None] if self.keepdims else mean, back
+    def _masks(self, mask, arrays, training):
+        return None if mask is None else validation.mask(mask, *arrays[0].shape[:2])

@@ -8,21 +8,22 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from rnnkit.circumstances import weights_now
 from rnnkit.execution.array_functions import TracedFunction
 from rnnkit.execution.layer_tree import all_or_nothing, build_with
 from rnnkit.hints import LayerOptions, Shape
-from rnnkit.layers.base import Layer
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.symbolic import leaves, mapped
+from rnnkit.layers.weighted import OwnWeights
 from rnnkit.steps.nesting import shapes_mapped
 
 _MOST = 256  # kinds of shapes whose graphs are kept
 _LENGTHS = ((12, 24), (60, 120), (1, 2))  # pairs of sizes that stand in for open ones, until a function takes a pair
 
 
-class Traced(Layer):
-    """Base of layers that are a NumPy-style function of arrays; a subclass has `_result`."""
+class Traced(OwnWeights):
+    """Base of layers that are a NumPy-style function of arrays and weights; a subclass has `_result`."""
 
     _unbatched: tuple[int, ...] = ()  # the places of the arrays that have no batch axis
     _checked = False  # whether each graph is held against the function on numbers, as one of a user's has to be
@@ -31,43 +32,55 @@ class Traced(Layer):
         super().__init__(**options)
         self._traces: dict[tuple, TracedFunction] = {}
 
-    def _result(self, arrays, mask, training):
-        """The function's value for arrays, or symbols of the tracer, nested as the inputs."""
-        raise NotImplementedError
+    _result: Callable[..., Any]  # (arrays, mask, training), all of them or symbols, and ``weights=`` if there are any
 
     def _lines(self) -> tuple:
         """The functions whose lines errors are about."""
         return ()
 
     def _call(self, inputs, mask, training, wanted=None):
-        traced, inputs, arrays = self._entered(inputs, mask, training)
-        found = traced(arrays)
-        outputs = mapped(traced.nesting, found.__getitem__)
+        traced, inputs, arrays = self._entered(inputs, mask, training, wanted is not None)
         if wanted is None:
-            return outputs
-        differentiable = [self._kind_of(one.dtype) == "float" for one in leaves(inputs)]
+            return self._nested(traced.nesting, traced(arrays))
+        found, back = traced.with_pull(arrays)
+        outputs = self._nested(traced.nesting, found)
+        differentiable, own = [self._kind_of(one.dtype) == "float" for one in leaves(inputs)], list(self._own)
 
         def pull(cotangents):
             pairs = zip(cotangents, found, strict=True)
             d = [np.zeros_like(one, self.dtype) if given is None else given for given, one in pairs]
-            d_arrays = zip(traced.pull(arrays, d), differentiable, strict=False)
-            return Gradients({}, mapped(inputs, lambda _: next((d if own else None) for d, own in d_arrays)))
+            d_all = back(d)
+            d_arrays = zip(d_all, differentiable, strict=False)
+            weights = dict(zip(own, d_all[len(d_all) - len(own) :], strict=True))
+            return Gradients(weights, mapped(inputs, lambda _: next((d if given else None) for d, given in d_arrays)))
 
         return outputs, Pullback(outputs, self.dtype, pull)
 
-    def _entered(self, inputs, mask, training) -> tuple[TracedFunction, Any, list[np.ndarray]]:
-        """The function for arrays of these shapes, these, and as it reads them: copies, as the gradient needs."""
+    def _nested(self, nesting, found: list) -> Any:
+        """The result of a call, of the function's arrays."""
+        return mapped(nesting, found.__getitem__)
+
+    def _entered(self, inputs, mask, training, pulls=True) -> tuple[TracedFunction, Any, list[np.ndarray]]:
+        """The function for arrays of these shapes, these, and as it reads them: copies, if its pull reads them."""
         inputs = self._taken(inputs, mask)
         given = leaves(inputs)
         with all_or_nothing(self) if not self.built else nullcontext():
             if not self.built:
                 shape = mapped(inputs, np.shape)
                 build_with(self, shape, self.dtype or np.result_type(*map(validation.precision_of, given)))
-            masks = [validation.array(one, "mask") != 0 for one in self._masks(mask)]
+            arrays = [one.astype(self.dtype, order="C", copy=False) for one in given]
+            masks = self._masks(mask, arrays, training)
+            more = [one for one in leaves(masks) if one is not None]
             kinds = [(one.shape, self._kind_of(one.dtype)) for one in given]
-            traced = self._traced(inputs, [*kinds, *((one.shape, "bool") for one in masks)], mask, training)
-        apart = not traced.only_moves
-        return traced, inputs, [one.astype(self.dtype, order="C", copy=apart) for one in (*given, *masks)]
+            kinds += [(one.shape, "bool" if one.dtype == bool else "float") for one in more]
+            traced = self._traced(inputs, kinds, masks, self._call_options(training, arrays, more))
+        if pulls and (self._unbatched or traced.pull_reads_arrays):
+            arrays = [one.copy() if one is own else one for one, own in zip(arrays, given, strict=True)]
+        return traced, inputs, [*arrays, *more, *weights_now(self._own).values()]
+
+    def _call_options(self, training, arrays, masks) -> Any:
+        """What the function is given as `training`."""
+        return training
 
     def _kind_of(self, dtype) -> str:
         """Return the kind of an array of a dtype for the function, "float", "int" or "bool"."""
@@ -77,9 +90,10 @@ class Traced(Layer):
         """The inputs as arrays, nested in the same way."""
         return mapped(inputs, lambda one: validation.numbers(one, "x"))
 
-    def _masks(self, mask) -> list:
-        """The masks that the function takes."""
-        return [one for one in leaves(mask) if one is not None] if self._takes_mask() else []
+    def _masks(self, mask, arrays, training) -> Any:
+        """The masks that the function takes with arrays, or more arrays, None for none."""
+        steps = lambda one: None if one is None else validation.array(one, "mask") != 0
+        return mapped(mask, steps) if self._takes_mask() else None
 
     def _takes_mask(self) -> bool:
         return False
@@ -87,24 +101,24 @@ class Traced(Layer):
     def _traced(self, inputs, kinds, mask, training, checked=None) -> TracedFunction:
         """The function at the shapes of arrays, with the batch axis where there is one, and of which kinds."""
         count, checked = len(leaves(inputs)), self._checked if checked is None else checked
-        several = isinstance(mask, (list, tuple))
-        known = [one is not None for one in (mask if several else [mask])] if len(kinds) > count else []
-        batched = [i not in self._unbatched for i in range(len(kinds))]
-        shapes = [shape[1:] if own else shape for (shape, _), own in zip(kinds, batched, strict=True)]
+        nesting, known, own = mapped(inputs, lambda _: 0), mapped(mask, lambda one: one is not None), self._own
+        batched = [*(i not in self._unbatched for i in range(len(kinds))), *[False] * len(own)]
+        kinds = [*kinds, *((array.shape, "float") for array in own.values())]
+        shapes = [shape[1:] if rows else shape for (shape, _), rows in zip(kinds, batched, strict=True)]
         conditions = [kind for _, kind in kinds]
-        nesting = mapped(inputs, lambda _: 0)
-        key = repr(nesting), *map(tuple, (shapes, conditions, known)), several, bool(training), self.dtype, checked
+        key = repr(nesting), repr(known), *map(tuple, (shapes, conditions)), training, self.dtype, checked
         if key not in self._traces:
             whole = iter([shape for shape, _ in kinds])
             self._check_shape(self._shape(mapped(nesting, lambda _: next(whole))))
 
             def function(arrays):
-                own, masks = iter(arrays), iter(arrays[count:])
-                given = mapped(nesting, lambda _: next(own))
-                own_masks = [next(masks) if there else None for there in known]
-                return self._result(given, own_masks if several else (own_masks or [None])[0], training)
+                inputs, more = iter(arrays), iter(arrays[count:])
+                given = mapped(nesting, lambda _: next(inputs))
+                masks = mapped(known, lambda there: next(more) if there else None)
+                weights = {"weights": dict(zip(own, more, strict=True))} if own else {}
+                return self._result(given, masks, training, **weights)
 
-            told = self.name, self._lines(), checked
+            told = self.name, self._lines(), checked, own
             found = TracedFunction(function, shapes, batched, conditions, self.dtype, *told)
             if len(self._traces) >= _MOST:
                 self._traces.clear()
@@ -184,6 +198,10 @@ class Traced(Layer):
                 ):
                     return False
         return True
+
+    def _forget(self):
+        super()._forget()
+        self._traces = {}
 
     def __getstate__(self) -> Any:
         return self.__dict__ | {"_traces": {}}

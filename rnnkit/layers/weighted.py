@@ -1,4 +1,4 @@
-"""Layers that hold their weights themselves, and layers of one array that are computed without a graph."""
+"""Layers that hold their weights themselves."""
 
 from __future__ import annotations
 
@@ -9,18 +9,14 @@ from typing import Any, Unpack
 import numpy as np
 
 from rnnkit import allocation
-from rnnkit.circumstances import weights_now
 from rnnkit.execution.assignments import weights_replaced
-from rnnkit.execution.layer_tree import all_or_nothing, build_with
 from rnnkit.hints import LayerOptions
 from rnnkit.initializers import draw
 from rnnkit.layers.base import Layer
-from rnnkit.layers.support import validation
 from rnnkit.layers.support.held_weights import HeldWeights
-from rnnkit.layers.support.pullback import Gradients, Pullback
+from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.seeds import weight_generator
 from rnnkit.layers.support.symbolic import leaves
-from rnnkit.layers.support.validation import finite_under_mask
 from rnnkit.recording import constant, unrepeatable
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
@@ -46,28 +42,6 @@ def arguments_of(layer: Layer, kind: str) -> dict[str, Any]:
     return {name: getattr(layer, f"{kind}_{name}") for name in ("initializer", "regularizer", "constraint")}
 
 
-class Applied(Layer):
-    """Base of layers that give a call's result with the function that takes its cotangent back."""
-
-    def _applied(self, inputs, mask, training):
-        """Return a call's result, one array or several, and the function from their cotangents to `Gradients`."""
-        raise NotImplementedError
-
-    def _call(self, inputs, mask, training, wanted=None):
-        outputs, back = self._applied(inputs, mask, training)
-        return outputs if wanted is None else self._with_pullback(outputs, back)
-
-    def _with_pullback(self, outputs, back):
-        """Return the result of `vjp` by that of `_applied`."""
-        shapes, dtype = [one.shape for one in leaves(outputs)], self.dtype
-
-        def pull(cotangents):
-            pairs = zip(cotangents, shapes, strict=True)
-            return back(*(constant(np.zeros(shape, dtype)) if one is None else one for one, shape in pairs))
-
-        return outputs, Pullback(outputs, dtype, pull)
-
-
 class _OwnArrays(HeldWeights):
     """The weights that a layer has in a dict."""
 
@@ -88,7 +62,7 @@ class _OwnArrays(HeldWeights):
         return {name: array for name, array in self.layer._own.items() if name.startswith("moving_")}
 
 
-class OwnWeights(Applied):
+class OwnWeights(Layer):
     """Base of layers that hold their weights themselves, which `_own_weights` declares."""
 
     _held_weights = _OwnArrays
@@ -121,39 +95,24 @@ class OwnWeights(Applied):
         for array in self._own.values():
             array.flags.writeable = False  # neither copy nor pickle carries the flag
 
+    def _with_pullback(self, outputs, back):
+        """Return the result of `vjp`, of a call's result and the function from its cotangents to `Gradients`."""
+        shapes, dtype = [one.shape for one in leaves(outputs)], self.dtype
 
-class Computed(OwnWeights):
-    """Base of layers of one array that are computed without a graph, by `_computed`."""
+        def pull(cotangents):
+            pairs = zip(cotangents, shapes, strict=True)
+            return back(*(constant(np.zeros(shape, dtype)) if one is None else one for one, shape in pairs))
 
-    _padding = "masked"
-    _stream_refusal: str | None = None
+        return outputs, Pullback(outputs, dtype, pull)
 
-    def _computed(self, weights, x, mask, training):
-        """Return the result for x, and the function from its cotangent to those of the weights by name, and of x."""
-        raise NotImplementedError
+
+class Applied(OwnWeights):
+    """Base of layers that give a call's result with the function that takes its cotangent back."""
 
     def _applied(self, inputs, mask, training):
-        x = validation.numbers(inputs, "x")
-        if self.built:
-            self._check_shape(self._shape(x.shape))
-            return self._differentiable(x, mask, training)
-        with all_or_nothing(self):
-            build_with(self, x.shape, self.dtype or validation.precision_of(x))
-            return self._differentiable(x, mask, training)
+        """Return a call's result, one array or several, and the function from their cotangents to `Gradients`."""
+        raise NotImplementedError
 
-    def _differentiable(self, x, mask, training):
-        x = finite_under_mask(x.astype(self.dtype, order="C"), mask)  # a copy, as the gradient reads it
-        y, back = self._computed(weights_now(self._own), x, mask, training)
-        return y, lambda d: Gradients(*back(d))
-
-    def _traceable(self, x, mask, weights):
-        """Return the result outside of training, in terms that the tracer reads, for ONNX and C."""
-        return self._computed(weights, x, mask, False)[0]
-
-
-def scaled(x, factor, added):
-    """Return ``x * factor + added``; None adds nothing."""
-    y = x * factor
-    if added is not None:
-        y += added
-    return y
+    def _call(self, inputs, mask, training, wanted=None):
+        outputs, back = self._applied(inputs, mask, training)
+        return outputs if wanted is None else self._with_pullback(outputs, back)

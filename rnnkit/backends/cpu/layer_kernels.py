@@ -33,25 +33,25 @@ def run_kernel(name: str, dtype: np.dtype, *arguments, reads: Sequence[np.ndarra
     Arguments are numbers, arrays, passed by their addresses, `New` ones, `Into` memory, and None, passed as 0. It may
     also have `reads`, arrays whose addresses it finds elsewhere.
     """
-    arrays: list[tuple[np.ndarray, Any]]
-    arrays = [(np.empty(one.shape, one.dtype or dtype), one) for one in arguments if isinstance(one, New)]
-    arrays += [(one.array, one) for one in arguments if isinstance(one, Into)]
-    made = {id(one): array for array, one in arrays}
-    given = {id(one): plain(one.astype(one.dtype, order="C", copy=False)) for one in arguments if _is_array(one)}
-    found = made | given
-    numbers = [address(found[id(one)]) if id(one) in found else one or 0 for one in arguments]
-    run = checked(partial(_code(name, dtype.name, len(arguments)), *numbers), list(found.values()), reads)
+    made: list[np.ndarray] = []
+    given: list[np.ndarray] = []
+    numbers: list[int] = []
+    for one in arguments:
+        if isinstance(one, (New, Into)):
+            made.append(one.array if isinstance(one, Into) else np.empty(one.shape, one.dtype or dtype))
+            numbers.append(address(made[-1]))
+        elif isinstance(one, np.ndarray):
+            given.append(plain(one.astype(one.dtype, order="C", copy=False)))
+            numbers.append(address(given[-1]))
+        else:
+            numbers.append(one or 0)
+    run = checked(partial(_code(name, dtype, len(arguments)), *numbers), made + given, reads)
     run()
-    results = list(made.values())
     if (recording := current()) is not None:
-        recording.note(run, [*given.values(), *reads], results)
-    return noted(results if len(results) > 1 else results[0])
-
-
-def _is_array(value) -> bool:
-    return isinstance(value, np.ndarray)
+        recording.note(run, [*given, *reads], made)
+    return noted(made if len(made) > 1 else made[0])
 
 
 @cache
-def _code(name: str, dtype: str, arguments: int) -> Callable[..., int]:
-    return load(kernel(name, dtype), arguments).function
+def _code(name: str, dtype: np.dtype, arguments: int) -> Callable[..., int]:
+    return load(kernel(name, dtype.name), arguments).function

@@ -15,6 +15,7 @@ import numpy as np
 from rnnkit.compiler.autodiff.loops import Copies, fresh
 from rnnkit.compiler.ir.graph import Graph, Node, View, loops_of
 from rnnkit.compiler.ir.kinds import FLOATS
+from rnnkit.compiler.ir.matrix_functions import Kernel, WeightFunction
 from rnnkit.compiler.ir.operations import REDUCTIONS
 from rnnkit.compiler.ir.strides import strides_of
 from rnnkit.compiler.tracing.broadcasting import lift
@@ -78,6 +79,11 @@ class Reverse:
 
     def run(self, nodes):
         """Apply the rules of these nodes, given in order of their making."""
+        used = self.reached()
+        for node in reversed(nodes):
+            if node.id in used:
+                used.update(a.id for a in (node.args[1:] if _has_kernels(node) else node.args))
+        nodes = [node for node in nodes if node.id in used]
         chosen = [a for node in nodes if node.op == "where" for a in node.args[1:]]
         self.unsure |= self.graph.under(chosen)
         for node in reversed(nodes):
@@ -278,7 +284,15 @@ class Reverse:
         return node if some is None else self.graph.pointwise("where", some, node, self.graph.literal(0.0))
 
     def _ruled(self, node, g):
-        """Apply the user's rule, with the cotangent in the place of the input that stands for it."""
+        """Apply the user's rule, with the cotangent in the place of the input that stands for it; or a kernel's."""
+        if _has_kernels(node):
+            kernel, arg = node.attr[1][0], node.args[1]
+            back, of = kernel.back, {"x": [arg], "y": [node], "shape": []}[kernel.reads]
+            if not of:
+                back = lambda d, *others: kernel.back(d, (len(d), *arg.shape), *others)
+            attr = WeightFunction("a cotangent", back)
+            c = self.graph.add("function", (g, *of, *node.args[2:]), arg.shape, attr)
+            return self.add(arg, self._where_some(self._some(node, g, 0), c))
         count = len(node.args) // 2
         own = self.graph.add(node.attr[0], (), node.shape, node.attr[1])
         rules, some = node.args[1 + count :], self._some(node, g, 0)
@@ -293,6 +307,7 @@ class Reverse:
             if c.size < arg.size:
                 c = broadcast(self.graph, c, arg.shape)
             self._sum_to(arg, c)
+        return None
 
     def _as_outer(self, weight, c) -> tuple[Node, Node] | None:
         """Return the two nodes whose outer product is a row's part of a weight's cotangent; None if it is none."""
@@ -322,6 +337,11 @@ class Reverse:
             self.add(arg, self.graph.einsum(f"{letters}->{inputs[i]}", g, *others))
 
 
+def _has_kernels(node: Node) -> bool:
+    """Tell whether a node's value and cotangent are computed at once, rather than by the nodes of its formula."""
+    return node.op == "ruled" and isinstance(node.attr[1][0], Kernel) and node.attr[1][0].back is not None
+
+
 def replaced(graph: Graph, nodes, old: Node, new: Node) -> list[Node]:
     """Return nodes with another node in the place of `old` under them."""
     made, stack = {old.id: new}, list(nodes)
@@ -349,8 +369,7 @@ def broadcast(graph, node, shape) -> Node:
     """Return a node's elements in a larger shape."""
     if node.shape == shape:
         return node
-    table = np.broadcast_to(np.arange(node.size).reshape(node.shape), shape)
-    return graph.view(node, View.gather(np.ascontiguousarray(table)))
+    return graph.view(node, View.repeat(node.shape, shape))
 
 
 def is_elementwise(node: Node, source: Node) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.graph import INPUTS, Node
-from rnnkit.compiler.ir.matrix_functions import FORMULAS
+from rnnkit.compiler.ir.matrix_functions import Kernel
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, REDUCTIONS
 
 
@@ -29,11 +29,12 @@ def evaluate(nodes, inputs, dtype) -> dict[int, np.ndarray]:
 class Evaluation:
     """Evaluation of nodes for changing inputs: all that depends on the graph alone is done once.
 
-    `within` is the loop whose body this is; what doesn't depend on it is given. More than `rounds` rounds of a loop
-    raise `LongLoop`.
+    `within` is the loop whose body this is; what doesn't depend on it is given, as are the nodes whose numbers are
+    `known`. More than `rounds` rounds of a loop raise `LongLoop`. A `lean` evaluation gives the values of `nodes`
+    alone, and keeps others as long as they are read.
     """
 
-    def __init__(self, nodes, dtype, within=None, rounds=None):
+    def __init__(self, nodes, dtype, within=None, rounds=None, known=frozenset(), lean=False):
         self._literals: dict[int, np.ndarray] = {}
         self._given: list[tuple[int, tuple]] = []
         self._steps: list[tuple[int, Callable[..., np.ndarray], list[int]]] = []
@@ -43,7 +44,7 @@ class Evaluation:
         stack = list(nodes)
         while stack:
             node = stack[-1]
-            if within is not None and within not in node.depends:
+            if node.id in known or (within is not None and within not in node.depends):
                 stack.pop()
                 if node.id not in seen:
                     seen.add(node.id)
@@ -66,14 +67,25 @@ class Evaluation:
                     literal.flags.writeable = False
                     self._literals[node.id] = literal
                 elif node.op == "ruled":
-                    self._steps.append((node.id, FORMULAS.get(node.attr[1][0], _same), [a.id for a in args]))
+                    kernel = node.attr[1][0] if isinstance(node.attr[1][0], Kernel) else _same
+                    self._steps.append((node.id, kernel, [a.id for a in args]))
                 elif node.op == "loop":
                     self._steps.append((node.id, loops[node.id], [a.id for a in args]))
                 else:
                     self._steps.append((node.id, _function(node, dtype), [a.id for a in args]))
+        self._over: list[set[int]] = [set() for _ in self._steps]  # what no later step reads
+        later = {node.id for node in nodes}
+        for over, (_, _, arguments) in zip(reversed(self._over if lean else []), reversed(self._steps), strict=False):
+            over |= set(arguments) - later
+            later |= over
+
+    @property
+    def known(self) -> frozenset[int]:
+        """The numbers of the nodes that it finds, but for literals."""
+        return frozenset([number for number, _ in self._given] + [number for number, _, _ in self._steps])
 
     def __call__(self, inputs, outside=()) -> dict[int, np.ndarray]:
-        """Return the values of all nodes, by id; in the body of a loop those of `outside` are given."""
+        """Return the values of all nodes, by id; those of the nodes `outside` are given."""
         like = next(
             (one for one in inputs.values() if isinstance(one, np.ndarray) and type(one) is not np.ndarray), None
         )
@@ -81,15 +93,17 @@ class Evaluation:
         values.update(zip([node.id for node in self.outside], outside, strict=True))
         for number, key in self._given:
             values[number] = inputs[key]
-        for number, function, arguments in self._steps:
+        for (number, function, arguments), over in zip(self._steps, self._over, strict=True):
             values[number] = function(*[values[a] for a in arguments])
+            for one in over:
+                del values[one]
         return values
 
 
 def _read_by(node) -> tuple:
     """Return what a node is computed of; for a number of conditions these, without an array of floats between."""
-    if node.op == "ruled" and node.attr[1][0] in FORMULAS:
-        return node.args[1:2]
+    if node.op == "ruled" and isinstance(node.attr[1][0], Kernel):
+        return node.args[1 : 1 + node.attr[1][0].count]
     return node.args[0].args if counts(node) else node.made_of
 
 

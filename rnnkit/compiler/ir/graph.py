@@ -61,6 +61,17 @@ class View:
 
         return View(("gather", table.shape, table.tobytes()), gathered)
 
+    @staticmethod
+    def repeat(given, shape):
+        """Return the view by element numbers that shows an array of one shape in a larger one."""
+        table = np.broadcast_to(np.arange(math.prod(given)).reshape(given), shape)
+        axes = (1,) * (len(shape) - len(given)) + tuple(given)
+
+        def repeated(a, lead):
+            return np.broadcast_to(a.reshape(a.shape[:lead] + axes), a.shape[:lead] + shape).copy()
+
+        return View(("gather", shape, table.tobytes()), repeated)
+
     def index(self, shape) -> np.ndarray:
         """Return, for each element of the result, the flat number of the element of an array of this shape."""
         return self.apply(np.arange(int(np.prod(shape))).reshape(shape), 0)
@@ -103,7 +114,8 @@ class Node:
     weights alone, any of NumPy's). In steps of one row also ``take`` (of an array the element at a place along its
     first axis), ``put`` (an array with another element there), and those of a `Loop`. ``ruled`` is its first operand
     with a gradient by a rule of the user's: the others are the nodes that have a cotangent by it, then these
-    cotangents, in terms of the input that ``attr`` names. No program has it.
+    cotangents, in terms of the input that ``attr`` names; or with a `Kernel` in ``attr``, of operands that follow. No
+    program has it.
     """
 
     id: int

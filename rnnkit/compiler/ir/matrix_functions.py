@@ -74,8 +74,24 @@ def _eigh(a):
     return np.concatenate([values, np.swapaxes(vectors, -1, -2).reshape(*values.shape[:-1], -1)], axis=-1)
 
 
-# Of values of a row's own matrix that are long loops in a graph.
-FORMULAS: dict[str, Callable] = {"eigh": _eigh}
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """Function that gives the value of a ``ruled`` node in NumPy, of `count` operands after the first.
+
+    ``back(g, of, *others)`` is the cotangent of the first of these, where `of` is what it `reads`: that operand "x",
+    the value "y", or the "shape" of x. Without `back`, there is a rule in the graph.
+    """
+
+    call: Callable
+    back: Callable | None = None
+    count: int = 1
+    reads: str = "x"
+
+    def __call__(self, *arrays):
+        return self.call(*arrays)
+
+
+EIGH = Kernel(_eigh)  # of a row's own matrix, whose values are long loops in a graph
 
 # By the function's name, the arguments that are no arrays of the step, the keywords, and which of its results it is.
 _RULES: dict[tuple, Callable] = {

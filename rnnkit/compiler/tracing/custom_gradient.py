@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from rnnkit.compiler.ir.graph import Node
+from rnnkit.compiler.ir.matrix_functions import Kernel
 from rnnkit.compiler.tracing.batch_axis import Untraceable
 from rnnkit.compiler.tracing.broadcasting import find_symbol, lift
 from rnnkit.compiler.tracing.complex_numbers import has_complex
@@ -15,12 +17,11 @@ from rnnkit.compiler.tracing.symbol import RULES, Symbol
 from rnnkit.custom_gradients import stop_gradient
 
 
-def with_rule(call: Callable, function: Callable, arguments: tuple, keywords: dict, of: str = "cotangent") -> Any:
+def with_rule(call: Callable, function: Callable, arguments: tuple, keywords: dict, of: Any = "cotangent") -> Any:
     """Return the value of such a function on symbols; ``call(function, arguments, keywords)`` reads a function.
 
     A rule `of` a "formula" gives the value's own derivative, so that tangents go through its operations; so does that
-    of one of `rnnkit.compiler.ir.matrix_functions.FORMULAS`, which evaluations call in place of these. An
-    `Untraceable` says which results aren't as required.
+    of a `Kernel`, which evaluations call in place of these. An `Untraceable` says which results aren't as required.
     """
     name = function.__name__
     if has_complex(arguments):
@@ -45,6 +46,21 @@ def with_rule(call: Callable, function: Callable, arguments: tuple, keywords: di
     return tuple(parted) if several else parted[0]
 
 
+def by_kernels(function: Callable, arguments: tuple, options: dict) -> Any:
+    """Return the value of a function with kernels on symbols, by its formula; see `rnnkit.custom_gradients.by_kernels`.
+
+    Where NumPy alone evaluates the graph, it calls the kernels.
+    """
+    value = function.__wrapped__(*arguments, **options)  # type: ignore[attr-defined]
+    arrays = [lift(value, one) for one in arguments if one is not None]
+    if not value.graph.whole or any(one.axis not in (0, None) for one in (value, *arrays)):
+        return value
+    forward, backward, reads = function.kernels  # type: ignore[attr-defined]
+    kernel = Kernel(partial(forward, **options), partial(backward, **options), len(arrays), reads)
+    nodes = (value.node, *(one.node for one in arrays))
+    return value.made(value.graph.add("ruled", nodes, value.node.shape, (None, (kernel,))), value.axis)
+
+
 def by_vjp(x: Symbol, cell, states, constants, training, draws, result) -> tuple[Any, tuple]:
     """Return the output and the states of a step, whose gradient is the cell's own vjp, read for one row."""
     output, new = result
@@ -67,7 +83,7 @@ def by_vjp(x: Symbol, cell, states, constants, training, draws, result) -> tuple
     return output, tuple(new)
 
 
-def _rule(like: Symbol, values: list[Symbol], rule: Callable, of: str = "cotangent") -> tuple[Any, tuple]:
+def _rule(like: Symbol, values: list[Symbol], rule: Callable, of: str | Kernel = "cotangent") -> tuple[Any, tuple]:
     """Return a rule's results for the cotangents of values, and the input that stands for these cotangents."""
     graph, joined = like.graph, _joined(values)
     number = sum(node.op == "ruled" for node in graph.nodes)
@@ -130,6 +146,12 @@ def _pairs(name, arguments, found, like):
 
 
 RULES["vjp"] = by_vjp
-RULES["custom_gradient"] = lambda function, arguments, keywords: with_rule(
-    lambda one, args, named: one(*args, **named), function, arguments, keywords
-)
+
+
+def _custom_gradient(function, arguments, keywords):
+    if hasattr(function, "kernels"):
+        return by_kernels(function, arguments, keywords)
+    return with_rule(lambda one, args, named: one(*args, **named), function, arguments, keywords)
+
+
+RULES["custom_gradient"] = _custom_gradient

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.compiler.ir.matrix_functions import EIGH, Kernel
 from rnnkit.compiler.tracing.batch_axis import Untraceable
 from rnnkit.compiler.tracing.broadcasting import first_symbol, lift, power_by_squares
 from rnnkit.compiler.tracing.contractions import matmul
@@ -51,7 +52,7 @@ def _ends(a, fails, message: str) -> None:
         a.graph.checks.append((fails.node, f"{message}, in the line {a.graph.locate()!r}"))
 
 
-def _with_rule(function: Callable, of: str = "formula") -> Callable:
+def _with_rule(function: Callable, of: str | Kernel = "formula") -> Callable:
     """Return a function that gives a value and its rule as one that gives the value; see `rnnkit.custom_gradient`."""
 
     @wraps(function)
@@ -373,7 +374,7 @@ def _rotated(a, v, order, rounds, least):
     return a, v
 
 
-@partial(_with_rule, of="eigh")
+@partial(_with_rule, of=EIGH)
 def _eigen_in_loops(a):
     """Return eigenvalues of a lower triangle, and vectors as rows."""
     values, vectors = _read(_in_turn, a, a)

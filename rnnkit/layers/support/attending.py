@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnnkit.custom_gradients import by_kernels, custom_gradient
 from rnnkit.recording import constant
 
 
@@ -36,15 +37,20 @@ class Finite:
     a step, one of `bad` ``(B, T)``, is NaN afterwards.
     """
 
-    def __init__(self, x: np.ndarray, masked: bool):
+    def __init__(self, x, masked: bool):
         self.values, self.bad = x, None
-        if not masked:
-            return
-        if not isinstance(x, np.ndarray):  # a symbol: the mask of replaced entries is computed
-            self.values, self.bad = np.where(np.isfinite(x), x, 0.0), np.logical_not(np.isfinite(x).all(axis=-1))
-            return
-        if not (finite := np.isfinite(x)).all():
-            self.values, self.bad = np.where(finite, x, 0), ~finite.all(axis=-1)
+        if masked:
+            self.values, self.bad = _finite(x), np.logical_not(np.isfinite(x).all(axis=-1))
+
+
+@custom_gradient
+def _finite(x):
+    return np.where(np.isfinite(x), x, 0.0), lambda d: d
+
+
+@custom_gradient
+def _spoiled(where, x):
+    return np.where(where, np.nan, x), lambda d: (None, d)
 
 
 def spoiled_scores(scores, used, query: Finite, key: Finite):
@@ -52,7 +58,7 @@ def spoiled_scores(scores, used, query: Finite, key: Finite):
     for bad, axis in ((query.bad, -1), (key.bad, -2)):
         if bad is not None:
             there = np.expand_dims(bad, (*range(1, scores.ndim - 2), axis))
-            scores = np.where(np.logical_and(used, there), scores.dtype.type(np.nan), scores)
+            scores = _spoiled(np.logical_and(used, there), scores)
     return scores
 
 
@@ -61,33 +67,43 @@ def spoiled_sums(sums, used, value: Finite):
     if value.bad is None:
         return sums
     there = np.expand_dims(value.bad, tuple(range(1, sums.ndim - 1)))
-    return np.where(np.logical_and(used, there).any(axis=-1)[..., None], sums.dtype.type(np.nan), sums)
+    return _spoiled(np.logical_and(used, there).any(axis=-1)[..., None], sums)
 
 
-def softmax(scores: np.ndarray, pairs, relative: bool = False, empty: bool = False) -> np.ndarray:
-    """Return weights of sum 1 along the last axis of scores ``(B, …, T, S)``, new; of no scores no weights.
+@by_kernels(lambda x, used: np.where(used, x, 0), lambda d, shape, used: np.where(used, d, 0), "shape")
+def where_used(x, used):
+    """Return x where it is used, else 0."""
+    return np.where(used, x, 0.0)
 
-    Pairs that don't count have a score of -1e9 instead, as in Keras; their score - 1e9 if `relative`; and with `empty`
-    the weight 0, also where no pair of a query counts.
-    """
+
+def _softmax(scores, pairs=None, relative=False, empty=False):
     from rnnkit.execution.layer_kernels import New, run_kernel  # with the compiler, where it is first needed
 
-    if not isinstance(scores, np.ndarray):  # a symbol
-        kept = scores if pairs is None else np.where(pairs, scores, scores - 1e9 if relative else -1e9)
-        exponents = np.exp(kept - kept.max(axis=-1, keepdims=True))
-        shares = exponents / exponents.sum(axis=-1, keepdims=True)
-        return np.where(pairs, shares, 0.0) if empty and pairs is not None else shares
     pairs, sizes, strides = _with_strides(pairs, scores.shape)
     given = scores, New(scores.shape), pairs, *sizes, *strides, int(relative), int(empty)
     return run_kernel("softmax.softmax", scores.dtype, *given)
 
 
-def softmax_back(weights: np.ndarray, d: np.ndarray, pairs) -> np.ndarray:
-    """Return the cotangent of scores, of that of their weights; 0 for pairs that don't count."""
+def _softmax_back(d, weights, pairs=None, relative=False, empty=False):
     from rnnkit.execution.layer_kernels import New, run_kernel  # with the compiler, where it is first needed
 
-    pairs, sizes, strides = _with_strides(pairs, d.shape)
+    pairs, sizes, strides = _with_strides(None if relative else pairs, d.shape)
     return run_kernel("softmax.softmax_back", d.dtype, d, weights, New(d.shape), pairs, *sizes, *strides)
+
+
+@by_kernels(_softmax, _softmax_back, "y")
+def softmax(scores, pairs=None, relative: bool = False, empty: bool = False):
+    """Return weights of sum 1 along the last axis of scores ``(B, …, T, S)``, new; of no scores no weights.
+
+    Pairs that don't count have a score of -1e9 instead, as in Keras; their score - 1e9 if `relative`; and with `empty`
+    the weight 0, also where no pair of a query counts.
+    """
+    if not scores.shape[-1]:
+        return scores
+    kept = scores if pairs is None else np.where(pairs, scores, scores - 1e9 if relative else -1e9)
+    exponents = np.exp(kept - kept.max(axis=-1, keepdims=True))
+    shares = exponents / exponents.sum(axis=-1, keepdims=True)
+    return np.where(pairs, shares, 0.0) if empty and pairs is not None else shares
 
 
 def _with_strides(pairs, shape) -> tuple:

@@ -7,8 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from rnnkit.execution.layer_tree import held_by
-from rnnkit.layers.attention import Attending
+from rnnkit.layers.attention import Attending, Options
 from rnnkit.layers.convolution import Conv1D
 from rnnkit.layers.effects import Effects
 from rnnkit.layers.embedding import Embedding
@@ -17,11 +16,9 @@ from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.multi_head_attention import MultiHeadAttention
 from rnnkit.layers.noise import Noise
 from rnnkit.layers.over_axes import OverAxes
-from rnnkit.layers.pooling import GlobalAveragePooling1D, OverTime
 from rnnkit.layers.support.facts import built_shape
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.time_distributed import TimeDistributed
-from rnnkit.layers.weighted import Computed
 from rnnkit.models.call_arguments import CallArguments, given_call
 from rnnkit.models.call_trace import CallTrace
 from rnnkit.models.ensemble import Ensemble
@@ -31,7 +28,6 @@ from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, array_of, refuse_draws, write, written
 from rnnkit.onnx.exporting.step_nodes import StepGraph, StepNodes
 from rnnkit.onnx.exporting.whole_arrays import LENGTHS, by_function
-from rnnkit.onnx.loading.layers import ConstantRows
 
 
 @written.register
@@ -183,16 +179,9 @@ def _mask(given: list[Value] | None, flowing):
     return None if isinstance(flowing, list) and all(one is None for one in leaves(flowing)) else flowing
 
 
-@written.register(Computed)
-@written.register(Conv1D)
-def _computed(layer, writing: Writing, call: Call):
-    refuse_draws(layer, call.training and bool(held_by(layer).moving()), "computes with its batch")
-    x, takes_mask = array_of(writing, layer, call, 2), isinstance(layer, GlobalAveragePooling1D)
-    masked = takes_mask and call.mask is not None
-    masks = [replace(writing.step_mask(call.mask, x), shape=x.shape[:2])] if masked else []
-    function = layer._traceable if masked else lambda x, weights: layer._traceable(x, None, weights)
-    ends = isinstance(layer, (Conv1D, OverTime))
-    return by_function(writing, layer, function, [x, *masks]), [None if ends else call.mask]
+@written.register
+def _convolution(layer: Conv1D, writing: Writing, call: Call):
+    return by_function(writing, layer, layer._traceable, [array_of(writing, layer, call, 2)]), [None]
 
 
 @written.register
@@ -208,12 +197,6 @@ def _masking(layer: Masking, writing: Writing, call: Call):
 def _masked(layer, x, weights):
     used = (x != layer.mask_value).any(axis=tuple(range(2, x.ndim)))
     return [np.where(used.reshape((*x.shape[:2], *(1,) * (x.ndim - 2))), x, 0.0), used]
-
-
-@written.register
-def _constant(layer: ConstantRows, writing: Writing, call: Call):
-    rows = lambda x, weights: np.broadcast_to(weights["rows"], (x.shape[0], *layer.shape))
-    return by_function(writing, layer, rows, [call.x]), [None]
 
 
 # Attention
@@ -235,13 +218,13 @@ def _attention(layer: Attending, writing: Writing, call: Call):
         elif mask is not None and name == "attention":
             given[name] = writing.condition(mask)
 
-    wanted = {name: call.options.get(name, False) for name in ("return_attention_scores", "use_causal_mask")}
+    scores, causal = (call.options.get(name, False) for name in ("return_attention_scores", "use_causal_mask"))
+    options = Options(False, scores, causal, finite=False)
 
     def attended(*values):
         found = dict(zip(given, values[len(arrays) : -1], strict=True))
-        own = [found.get(name) for name in layer._names]
-        others = [found.get("attention")] if heads else []
-        return layer._attended(values[-1], list(values[: len(arrays)]), own, False, *others, **wanted)[0]
+        own = [found.get(name) for name in (*layer._names, "attention")]
+        return layer._result(list(values[: len(arrays)]), [*own, None], options, weights=values[-1])
 
     outputs = by_function(writing, layer, attended, [*arrays, *given.values()])
     return outputs, [given.get("query"), None][: len(outputs)]

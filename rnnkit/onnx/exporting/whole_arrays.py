@@ -24,7 +24,7 @@ from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.traced import Traced
 from rnnkit.onnx.exporting.block import Block, Value
-from rnnkit.onnx.exporting.call import Call, Writing, written
+from rnnkit.onnx.exporting.call import Call, Writing, refuse_draws, written
 from rnnkit.onnx.exporting.step_nodes import FAR, ReadGraph, StepNodes, filling
 from rnnkit.onnx.format.package import element_type
 from rnnkit.onnx.loading.time_layers import OverSteps
@@ -37,6 +37,7 @@ LENGTHS = ((13, 24, 1009), (60, 120, 1020))
 
 @written.register
 def _traced(layer: Traced, writing: Writing, call: Call):
+    refuse_draws(layer, call.training and bool(held_by(layer).moving()), "computes with its batch")
     if getattr(layer, "mask", None) is not None:
         raise ValueError(
             f"the layer {layer.name!r} can't be exported to ONNX: it has a mask that its function doesn't compute"
@@ -55,7 +56,7 @@ def _traced(layer: Traced, writing: Writing, call: Call):
     taken = [replace(m, shape=x.shape[:2]) for m, x in zip(masks, arrays, strict=False) if m is not None]
     read = [block.cast(one, layer.dtype) for one in (*arrays, *(taken if layer._takes_mask() else []))]
     kinds = [*(layer._kind_of(one.dtype) for one in given), *["bool"] * (len(read) - len(arrays))]
-    several = masks if isinstance(call.mask, list) else masks[0]
+    several = (masks if isinstance(call.mask, list) else masks[0]) if layer._takes_mask() else None
 
     def traced(shapes, checked: bool) -> TracedFunction:
         others = iter([(None, *shape) for shape in shapes])
@@ -63,7 +64,7 @@ def _traced(layer: Traced, writing: Writing, call: Call):
         return layer._traced(call.x, whole, several, call.training, checked and layer._checked)
 
     weights = {str(i): one.astype(layer.dtype) for i, one in known.items()}
-    outputs = _by_nodes(writing, layer, read, traced, weights, weights)
+    outputs = _by_nodes(writing, layer, read, traced, weights)
     return outputs, _masks_behind(layer, writing, masks, arrays, outputs)
 
 
@@ -75,13 +76,13 @@ def by_function(writing: Writing, layer, function: Callable, arrays: Sequence[Va
     def traced(shapes, checked: bool) -> TracedFunction:
         return with_weights(function, weights, shapes, kinds, layer.dtype, layer.name)
 
-    trained = [name for name in weights if layer.trainable and held_by(layer).options()[name].trainable]
-    read = [writing.block.cast(one, layer.dtype) for one in arrays]
-    return _by_nodes(writing, layer, read, traced, weights, trained)
+    return _by_nodes(writing, layer, [writing.block.cast(one, layer.dtype) for one in arrays], traced, {})
 
 
-def _by_nodes(writing: Writing, layer, arrays: list[Value], traced, weights, trained=()) -> list[Value]:
-    """Write a traced function of arrays, and of weights by name, as nodes; return its values."""
+def _by_nodes(writing: Writing, layer, arrays: list[Value], traced, more: dict) -> list[Value]:
+    """Write a traced function of arrays, of a layer's weights and of more trained ones, as nodes; return its values."""
+    own, options = all_expanded(held_by(layer).arrays()), held_by(layer).options()
+    weights, trained = own | more, [*more, *(name for name in own if layer.trainable and options[name].trainable)]
     sizes = OpenSizes([one.shape[1:] for one in arrays], traced)
     keys = [("x", None), *(("constant", i) for i in range(len(arrays)))]
     found, given = sizes.traces[0], dict(zip(keys, [one.name for one in arrays], strict=False))

@@ -6,14 +6,11 @@ import math
 
 import numpy as np
 
-from rnnkit.circumstances import weights_now
-from rnnkit.execution.layer_tree import build_with
 from rnnkit.layers.base import any_shape, no_mask
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.shaping import Shaping
-from rnnkit.layers.support import validation
-from rnnkit.layers.support.pullback import Gradients
-from rnnkit.layers.weighted import OwnWeight, OwnWeights
+from rnnkit.layers.traced import Traced
+from rnnkit.layers.weighted import OwnWeight
 from rnnkit.onnx.loading.cells import Program, RowsCell
 
 
@@ -78,20 +75,15 @@ class Arrange(Shaping):
         return "needs whole sequences" if steps else None
 
 
-class ConstantRows(OwnWeights):
+class ConstantRows(Traced):
     """A layer that gives a weight ``rows`` for every row of x, such as trained initial states."""
 
     def __init__(self, shape, trainable=True, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.shape, self.trainable = [int(n) for n in shape], bool(trainable)
 
-    def _applied(self, inputs, mask, training):
-        x = validation.array(inputs, "x")
-        if not self.built:
-            build_with(self, x.shape, self.dtype or validation.precision_of(x))
-        shape, dtype, rows = x.shape, self.dtype, weights_now(self._own)["rows"]
-        found = np.broadcast_to(rows, (shape[0], *self.shape)).copy()
-        return found, lambda d: Gradients({"rows": np.sum(d, axis=0)}, np.zeros_like(d, dtype, shape=shape))
+    def _result(self, x, mask, training, weights):
+        return np.broadcast_to(weights["rows"], (x.shape[0], *self.shape))
 
     def compute_output_shape(self, input_shape):
         return (self._shape(input_shape)[0], *self.shape)

@@ -75,9 +75,10 @@ def _define_windows(name, means):
 def define_window_largest_back(name):
     """Return the backward kernel of `define_window_largest`, to be compiled by itself."""
     size, lanes, first, load, fill = _of(name)
+    maximum = functions.__dict__["maximum"]
 
     @compiled
-    def run(d, x, y, d_x, rows, length, features, count, steps, stride, before):
+    def run(d, x, d_x, rows, length, features, count, steps, stride, before):
         """Write `d_x`: the first step of a window with its largest number gets the window's cotangent."""
         row = features * size
         clear_bytes(d_x, rows * length * row)
@@ -88,7 +89,10 @@ def define_window_largest_back(name):
                 for j in range(0, features, lanes):
                     offset = (b * count + w) * row + j * size
                     left = first(features - j)
-                    m, largest, d_y = left, load(y + offset, left), load(d + offset, left)
+                    m, d_y, source = left, load(d + offset, left), x + b * length * row + j * size
+                    largest = load(source + low * row, m)
+                    for t in range(low + 1, high):
+                        largest = maximum(largest, load(source + t * row, m))
                     for t in range(low, high):
                         at = (b * length + t) * row + j * size
                         taken = left & (load(x + at, m) == largest)
