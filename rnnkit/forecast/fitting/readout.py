@@ -77,8 +77,6 @@ class NormalEquations:
         The strength is one for all, or for each feature; an infinite one leaves it out. Hoerl and Kennard (1970),
         "Ridge regression: biased estimation for nonorthogonal problems", equation 2.1.
         """
-        from scipy.linalg import cho_factor, cho_solve
-
         weights = np.empty_like(self.moment)
         for leads in self._alike():
             gram = self.gram(leads.start)
@@ -87,7 +85,7 @@ class NormalEquations:
             penalty = np.broadcast_to(np.maximum(strength, least), len(gram)).copy()
             penalty[0] = least
             penalty[np.isinf(penalty)] = 1e15 * (1 + np.trace(gram))
-            weights[:, leads] = cho_solve(cho_factor(gram + np.diag(penalty), lower=True), self.moment[:, leads])
+            weights[:, leads] = solved(gram + np.diag(penalty), self.moment[:, leads])
         return weights
 
     def error(self, weights) -> np.ndarray:
@@ -104,6 +102,16 @@ class NormalEquations:
         """Return the groups of leads that share a matrix: one of all leads, or one per lead."""
         count = len(self.count)
         return [slice(0, count)] if self.extra is None else [slice(lead, lead + 1) for lead in range(count)]
+
+
+def solved(gram, moments) -> np.ndarray:
+    """Return the solution of linear equations with a positive definite matrix, given by its lower triangle."""
+    from scipy.linalg.lapack import dposv  # scipy.linalg.solve checks its arguments for longer than small ones take
+
+    _, found, info = dposv(gram, moments, lower=True)
+    if info:
+        raise np.linalg.LinAlgError(f"expected a positive definite matrix; got one that isn't at row {info}")
+    return found
 
 
 def quarters(rows, known, horizon) -> np.ndarray:

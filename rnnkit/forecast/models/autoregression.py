@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, periods_of
+from rnnkit.forecast.fitting.readout import solved
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import refined_period
 from rnnkit.forecast.fitting.shortcut import STRENGTHS, Shortcut, hold
@@ -168,18 +169,15 @@ def _bordered(features, own, targets) -> np.ndarray:
 
 def _ridge(features, own, targets, strengths) -> list[np.ndarray]:
     """Return the weights for each strength, by the Schur complement of the common features."""
-    from scipy.linalg import cho_factor, cho_solve
-
     gram, moment, border = features.T @ features, features.T @ targets, features.T @ own
     square, product = (own * own).sum(axis=0), (own * targets).sum(axis=0)
     found = []
     for strength in strengths:
         penalty = np.full(len(gram), strength + 1e-10 * np.trace(gram))
         penalty[0] = 1e-10 * np.trace(gram)
-        factor = cho_factor(gram + np.diag(penalty), lower=True)
-        solved, across = cho_solve(factor, moment), cho_solve(factor, border)
-        last = (product - (border * solved).sum(axis=0)) / (square + penalty[-1] - (border * across).sum(axis=0))
-        found.append(np.concatenate([solved - across * last, last[None]]))
+        alone, across = np.hsplit(solved(gram + np.diag(penalty), np.hstack([moment, border])), 2)
+        last = (product - (border * alone).sum(axis=0)) / (square + penalty[-1] - (border * across).sum(axis=0))
+        found.append(np.concatenate([alone - across * last, last[None]]))
     return found
 
 
