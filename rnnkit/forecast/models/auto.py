@@ -43,7 +43,6 @@ from rnnkit.serialization.array_files import below
 
 _DAMPED = [form for form in FORMS if "d" in form]
 _RECENT, _CYCLES = 4096, 12  # steps, or cycles of the longest season, before which models read nothing
-_ITERATIONS = 40  # of exponential smoothing, at most
 _SHORT = 4  # values, below which a series holds its last value
 _SHARED = 20.0  # weight of the panel's errors, in held-out values of a series
 _EQUAL = 10.0  # weight of equal errors, in series
@@ -229,7 +228,7 @@ class Auto(Together):
         made = (
             Theta(period),
             Theta(period, theta=2.0),
-            ExponentialSmoothing(period, iterations=_ITERATIONS),
+            ExponentialSmoothing(period),
             ExponentialSmoothing(period, form=_DAMPED),
             Autoregression(periods),
         )

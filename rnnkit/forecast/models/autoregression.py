@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
 
 import numpy as np
 
@@ -137,8 +136,8 @@ def _aligned(values, season: int, first: int, h: int, within: bool) -> np.ndarra
     earlier = z[origins[:, None] + leads - season]
     rows = slice(0, len(origins) - learned)
     targets = z[origins[rows, None] + leads] - earlier[rows]
-    weights, own = _bordered(features[rows], earlier[rows], targets)
-    said = features @ weights + earlier * own
+    weights = _bordered(features[rows], earlier[rows], targets)
+    said = features @ weights[:-1] + earlier * weights[-1]
     width = np.sqrt(((targets - said[rows]) ** 2).mean(axis=0))
     ahead = np.full((length, learned), np.nan)
     ahead[origins] = earlier + said
@@ -154,53 +153,32 @@ def _restored(scale: Scale, ahead, width, steps, length: int, within: bool) -> n
     return np.stack([scale.restore(one[None], at[None])[0], scale.spread[0] * sizes])
 
 
-class _Bordered(NamedTuple):
-    """The sums of a least-squares problem with common features ``(R, F)``, one of each lead's own, and L targets."""
+def _bordered(features, own, targets) -> np.ndarray:
+    """Return ridge weights ``(F + 1, L)`` of common features ``(R, F)`` and, in the last row, one of each lead's own.
 
-    gram: np.ndarray  # (F, F)
-    moment: np.ndarray  # (F, L)
-    border: np.ndarray  # (F, L), of the features with those of the leads
-    square: np.ndarray  # (L,), of the leads' own
-    product: np.ndarray  # (L,)
-    power: np.ndarray  # (L,), of the targets
-
-    @classmethod
-    def of(cls, features, own, targets) -> _Bordered:
-        gram, moment, border = features.T @ features, features.T @ targets, features.T @ own
-        return cls(
-            gram, moment, border, *((a * b).sum(axis=0) for a, b in ((own, own), (own, targets), (targets, targets)))
-        )
-
-    def plus(self, other: _Bordered) -> _Bordered:
-        return _Bordered(*(one + more for one, more in zip(self, other, strict=True)))
-
-    def ridge(self, strength: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return the weights ``(F, L)`` and ``(L,)``, by the Schur complement of the common features."""
-        penalty = np.full(len(self.gram), strength + 1e-10 * np.trace(self.gram))
-        penalty[0] = 1e-10 * np.trace(self.gram)
-        both = solved(self.gram + np.diag(penalty), np.hstack([self.moment, self.border]))
-        alone, across = np.hsplit(both, 2)
-        own = self.product - (self.border * alone).sum(axis=0)
-        own /= self.square + penalty[-1] - (self.border * across).sum(axis=0)
-        return alone - across * own, own
-
-    def error(self, weights, own) -> np.ndarray:
-        """Return the sum of squared errors of each lead ``(L,)``."""
-        slope = self.gram @ weights + 2 * (self.border * own - self.moment)
-        return self.power + (weights * slope).sum(axis=0) + own * (own * self.square - 2 * self.product)
-
-
-def _bordered(features, own, targets) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ridge weights with the strength of least error on the third and the fourth quarter."""
-    stops = [len(targets) * part // 4 for part in (0, 2, 3, 4)]
-    parts = [slice(*both) for both in itertools.pairwise(stops)]
-    before, *later = (_Bordered.of(features[part], own[part], targets[part]) for part in parts)
-    errors = np.zeros(len(STRENGTHS))
-    for quarter in later:
-        tried = np.array([quarter.error(*before.ridge(strength)) for strength in STRENGTHS])
+    The first feature is the intercept. The strength is that of least error on the third and the fourth quarter.
+    """
+    halves, errors = [len(targets) * part // 4 for part in (2, 3, 4)], np.zeros(len(STRENGTHS))
+    for stop, end in itertools.pairwise(halves):
+        found = _ridge(features[:stop], own[:stop], targets[:stop], STRENGTHS)
+        off = [targets[stop:end] - features[stop:end] @ one[:-1] - own[stop:end] * one[-1] for one in found]
+        tried = np.array([(one**2).mean(axis=0) for one in off])
         errors += (tried / np.maximum(tried.min(axis=0), np.finfo(float).tiny)).sum(axis=1)
-        before = before.plus(quarter)
-    return before.ridge(STRENGTHS[int(np.argmin(errors))])
+    return _ridge(features, own, targets, [STRENGTHS[int(np.argmin(errors))]])[0]
+
+
+def _ridge(features, own, targets, strengths) -> list[np.ndarray]:
+    """Return the weights for each strength, by the Schur complement of the common features."""
+    gram, moment, border = features.T @ features, features.T @ targets, features.T @ own
+    square, product = (own * own).sum(axis=0), (own * targets).sum(axis=0)
+    found = []
+    for strength in strengths:
+        penalty = np.full(len(gram), strength + 1e-10 * np.trace(gram))
+        penalty[0] = 1e-10 * np.trace(gram)
+        alone, across = np.hsplit(solved(gram + np.diag(penalty), np.hstack([moment, border])), 2)
+        last = (product - (border * alone).sum(axis=0)) / (square + penalty[-1] - (border * across).sum(axis=0))
+        found.append(np.concatenate([alone - across * last, last[None]]))
+    return found
 
 
 def _lags(season: int, steps: int) -> int:

@@ -20,7 +20,6 @@ _LOW, _HIGH = 1e-4, 0.9999  # of α, of β / α and of γ / (1 - α)
 _DAMPED = 0.8, 0.98  # of φ
 _LEAST = 1e-12  # added to sums of squared errors, in units of the scale, as a perfect fit would have log(0)
 _LEVEL, _SLOPE, _SEASON = 0.3, 0.03, 0.3  # change of a starting state per unit of its unknown, in the same units
-TOLERANCE = 1e-5  # of half a deviance over the count of values, for the end of a search
 FLOOR = 1e-3  # of the level in `multiplicative_smoothing`
 _STARTS, _FLATTENING = (0.3, 0.1, 0.05, 0.95), (0.01, 0.9, 0.05, 0.9)  # α, β / α, γ / (1 - α), φ
 
@@ -322,11 +321,11 @@ class _Fit:
         self.free[:, 3] = self.trends == 2
 
     def run(self) -> dict[str, np.ndarray]:
-        x, value, _ = minimize_rows(self._loss, self._start(_STARTS), iterations=self.iterations, tolerance=TOLERANCE)
+        x, value, _ = minimize_rows(self._loss, self._start(_STARTS), iterations=self.iterations)
         rows = np.flatnonzero((self.trends == 2) & (self.group.period == 1))
         if len(rows):  # a curve that flattens out is a minimum of its own
             loss = lambda part, x: self._loss(rows[part], x)
-            other = minimize_rows(loss, self._start(_FLATTENING)[rows], iterations=self.iterations, tolerance=TOLERANCE)
+            other = minimize_rows(loss, self._start(_FLATTENING)[rows], iterations=self.iterations)
             better = other.value < value[rows]
             x[rows[better]], value[rows[better]] = other.x[better], other.value[better]
         parameters, (level, trend, season), _ = self._model(np.arange(len(x)), x)

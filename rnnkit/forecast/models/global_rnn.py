@@ -56,7 +56,7 @@ class GlobalRNN(Together):
     networks : int
         Number of networks whose mean is the forecast.
     epochs : int, optional
-        Of the first training, by default enough for 160 updates, from 12 to 60; a third for the second one.
+        Of the first training, by default enough for 160 updates, from 12 to 60; with the ends, a third of them follow.
     batch_size : int
         Series of a batch.
     learning_rate : float

@@ -87,8 +87,7 @@ class SmoothedNetwork:
     def learned(self, series: Blocks, tell: Callable[[str], None] | None = None, begun: Any = None):
         """Train on blocks of series; return each block's arrays, and those of all. Their order changes no bit.
 
-        Training begins where an earlier one ended, if its result is given: `own` of `Found` by block, and the arrays of
-        all series.
+        Training goes on from what an earlier one found, if it is `begun`: `ahead_of_ends` returns that.
         """
         centre, width = Moments.together(series.map(moments)).scale()
         panel, bounds = {"centre": centre, "width": width}, []
@@ -99,7 +98,9 @@ class SmoothedNetwork:
         for number in range(self.networks):
             training = _Training(self, blocks, number, tell)
             if begun:
-                training.go_on([below(f"{number}/", one) for one in before], below(f"{number}/", weights))
+                own = [below(f"{number}/", one) for one in before]
+                training.own, training.shared = own, below(f"{number}/", weights)
+                training.epochs = self.epochs_of(training.batches, continued=True)
             training.run()
             panel |= {f"{number}/{name}": array.copy() for name, array in training.shared.items()}
             for rows, own in zip(found, training.own, strict=True):
@@ -311,10 +312,6 @@ class _Training:
         self._each = -(-batch // self._parts)
         self.batches = -(-sum(-(-len(one) // self._each) for one in self.lengths) // self._parts)
         self.epochs = FEWEST if self.fixed else settings.epochs_of(self.batches)
-
-    def go_on(self, own: list[dict[str, np.ndarray]], weights: dict[str, np.ndarray]) -> None:
-        """Begin where an earlier training ended."""
-        self.own, self.shared, self.epochs = own, weights, self.settings.epochs_of(self.batches, True)
 
     def run(self) -> None:
         epochs, updates = self.epochs, self.epochs * self.batches
