@@ -157,6 +157,7 @@ from rnnkit.layers.noise import (
     SpatialDropout1D,
 )
 from rnnkit.layers.normalization import (
+    GroupNormalization,
     LayerNormalization,
     UnitNormalization,
 )
@@ -273,6 +274,7 @@ __all__ = [
     "GaussianNoise",
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
+    "GroupNormalization",
     "Input",
     "LSTMCell",
     "Lambda",

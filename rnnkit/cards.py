@@ -51,7 +51,7 @@ class Card:
         return {name: text for name, text in self.facts.items() if text}
 
 
-def told(tell: Callable[[], str]) -> str:
+def text_or_empty(tell: Callable[[], str]) -> str:
     """Return the text of `tell`, or "" if a user's code in it fails: showing an object never raises."""
     with contextlib.suppress(Exception):
         return tell()

@@ -13,9 +13,9 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What calls inside a context depend on."""
+    """The settings that calls inside a context depend on."""
 
-    recording: Any = None  # `rnnkit.recording.Recording` that notes them
+    recording: Any = None  # that notes them
     weights: dict[int, tuple[np.ndarray, np.ndarray]] | None = None  # by their ids, with those computed with instead
     is_frozen: bool = False  # whether an outer layer isn't trained
     stream: Any = None  # `rnnkit.layers.stream.Stream` that layers run for, which has the states that they start from

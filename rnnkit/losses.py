@@ -27,52 +27,12 @@ import numpy as np
 from rnnkit import docstrings
 from rnnkit.activations import log_softmax, softplus
 from rnnkit.arguments import fraction, real_number
-from rnnkit.arrays import real, refuse
+from rnnkit.arrays import numbers_of, real, refuse
 from rnnkit.docstrings import described_as
 from rnnkit.hints import Array
-from rnnkit.recording import constant
 from rnnkit.serialization import registry
 from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Settings
-
-__all__ = [
-    "BinaryCrossentropy",
-    "CategoricalCrossentropy",
-    "CategoricalHinge",
-    "CosineSimilarity",
-    "GaussianNegativeLogLikelihood",
-    "Hinge",
-    "Huber",
-    "KLDivergence",
-    "LogCosh",
-    "Loss",
-    "MeanAbsoluteError",
-    "MeanAbsolutePercentageError",
-    "MeanSquaredError",
-    "MeanSquaredLogarithmicError",
-    "Poisson",
-    "Quantile",
-    "SparseCategoricalCrossentropy",
-    "SquaredHinge",
-    "binary_crossentropy",
-    "categorical_crossentropy",
-    "categorical_hinge",
-    "cosine_similarity",
-    "gaussian_negative_log_likelihood",
-    "get",
-    "hinge",
-    "huber",
-    "kl_divergence",
-    "log_cosh",
-    "mean_absolute_error",
-    "mean_absolute_percentage_error",
-    "mean_squared_error",
-    "mean_squared_logarithmic_error",
-    "poisson",
-    "quantile",
-    "sparse_categorical_crossentropy",
-    "squared_hinge",
-]
 
 EPSILON = 1e-7  # Keras's: probabilities stay so far from 0 and 1
 MOST_LOG_VARIANCE = 30.0  # beyond, exp overflows float32 with errors of ordinary size
@@ -382,7 +342,8 @@ def sparse_categorical_crossentropy(
     if y_true.ndim == y_pred.ndim - 1:
         y_true = y_true[..., None]
     _check_alike(y_true, y_pred, (1,))
-    chosen = y_true == constant(np.arange(y_pred.shape[-1]))
+    numbers = numbers_of(y_pred)
+    chosen = y_true == np.arange(y_pred.shape[-1], like=numbers if isinstance(numbers, np.ndarray) else None)
     if ignore_class is not None:
         chosen = np.logical_and(chosen, y_true != ignore_class)
     return -np.sum(np.where(chosen, _log_probabilities(y_pred, from_logits), 0.0), axis=-1)
@@ -492,7 +453,7 @@ class Loss(Settings):
     name: ClassVar[str]
 
     def __call__(self, y_true: Array, y_pred: Array) -> Any:
-        """The function of the same name with these settings."""
+        """Return the function of the same name with these settings."""
         return LOSSES[self.name](y_true, y_pred, **self.get_config())
 
 
@@ -589,23 +550,19 @@ CosineSimilarity: type[Loss] = _class_of("CosineSimilarity", cosine_similarity)
 
 CLASSES: dict[str, type[Loss]] = {kind.__name__: kind for kind in _OfFunction.__subclasses__()}
 LOSSES: dict[str, Callable] = {kind.name: globals()[kind.name] for kind in CLASSES.values()}
+__all__ = ["Loss", "get", *CLASSES, *LOSSES]
 ALIASES = {
     "mse": "mean_squared_error",
-    "MSE": "mean_squared_error",
     "mae": "mean_absolute_error",
-    "MAE": "mean_absolute_error",
     "mape": "mean_absolute_percentage_error",
-    "MAPE": "mean_absolute_percentage_error",
     "msle": "mean_squared_logarithmic_error",
-    "MSLE": "mean_squared_logarithmic_error",
     "bce": "binary_crossentropy",
-    "BCE": "binary_crossentropy",
     "logcosh": "log_cosh",
     "pinball": "quantile",
     "gaussian_nll": "gaussian_negative_log_likelihood",
     "kld": "kl_divergence",
-    "KLD": "kl_divergence",
 }
+ALIASES |= {name.upper(): ALIASES[name] for name in ("mse", "mae", "mape", "msle", "bce", "kld")}
 
 
 @described_as(named)
@@ -636,7 +593,7 @@ def get(identifier: Any) -> Callable:
 
 
 def loss_config(identifier) -> str | dict:
-    """What `get` makes the same loss of: a name, an object's settings, or how a function is known."""
+    """Return what `get` makes the same loss of: a name, an object's settings, or how a function is known."""
     loss = get(identifier)
     if isinstance(loss, Loss):
         return named_config(loss, CLASSES)  # type: ignore[return-value]
@@ -645,7 +602,7 @@ def loss_config(identifier) -> str | dict:
 
 
 def name_of(loss) -> str:
-    """What a loss is called: its function's name, an object's own, or its class's."""
+    """Return a loss's name: its function's, an object's own, or its class's."""
     return getattr(loss, "__name__", None) or getattr(loss, "name", None) or type(loss).__name__
 
 
@@ -655,5 +612,5 @@ def counted(ignored: int | None, y_true: np.ndarray) -> np.ndarray | None:
 
 
 def takes_ids(loss) -> bool:
-    """Whether a loss reads classes by their numbers."""
+    """Return whether a loss reads classes by their numbers."""
     return loss is sparse_categorical_crossentropy or isinstance(loss, SparseCategoricalCrossentropy)

@@ -8,9 +8,9 @@ The arrays of such a call are `Noted`: NumPy's functions of these, their methods
 Only compiled code, which takes addresses, notes itself, and `operation` notes a function whose inside NumPy can't show.
 
 A recording follows every array to its owner, the array whose memory it shows. An operation may read arrays that an
-earlier operation wrote, or that were given or declared constant. If one reads anything else, the call can't be
-recorded: Python has computed something that no repetition would compute again. Where Python decides by numbers, a
-repetition checks that these decide the same.
+earlier operation wrote, or that were given or are constant, as what NumPy makes of no array. If one reads anything
+else, the call can't be recorded: Python has computed something that no repetition would compute again. Where Python
+decides by numbers, a repetition checks that these decide the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import inspect
 import itertools
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from typing import Any
 
@@ -88,14 +87,16 @@ class Recording:
         """Note an operation that was just done; one that reads only constants, and `draws` nothing, isn't repeated.
 
         An operation with a `table` of its arrays' addresses says where these stand by the arrays' ids; given places,
-        its first entry makes a function of arrays that writes theirs. One that read what no operation wrote is refused.
+        its first entry makes a function of arrays that writes theirs. What no operation wrote may not be read, except
+        by an operation of that and constants: its results are as unknown.
         """
-        changes = _OFTEN if draws else _NEVER
-        for array in reads:
-            found = self._owners.get(id(_owner(array)))
-            if found is None:
-                raise Unrepeatable(f"an array {array.shape} that no recorded operation wrote is read")
-            changes = max(changes, found[1])
+        known = [self._owners.get(id(_owner(array))) for array in reads]
+        changes = max([_OFTEN if draws else _NEVER, *(found[1] for found in known if found is not None)])
+        if None in known:
+            if changes or not writes or any(map(self.knows, writes)):
+                unknown = reads[known.index(None)]
+                raise Unrepeatable(f"an array {unknown.shape} that no recorded operation wrote is read")
+            return
         for array in writes:
             self._hold(array, changes)
         writer, places = table or (None, {})
@@ -155,6 +156,14 @@ class Recording:
         self._hold(found, _OFTEN)
         return found
 
+    def share(self, shared: Callable[[], Any], alone: Callable[[], Any]) -> None:
+        """Do an operation that threads share, `alone` where they aren't free."""
+        done = shared()
+        if done is None:
+            alone()
+        elif done is not True:
+            self.abandoned()
+
     def abandoned(self) -> None:
         """Refuse repetition, since a thread was abandoned in the middle of an operation."""
         self.is_unsafe = True
@@ -185,11 +194,6 @@ class Recording:
         self._owners[id(owner)] = owner, changes if known is None else max(changes, known[1])
 
 
-def unwatched() -> AbstractContextManager:
-    """Return a context in which nothing is recorded."""
-    return nullcontext() if current() is None else within(recording=None)
-
-
 def unrepeatable(reason: str) -> None:
     """Refuse to record the caller's computation, if a recording is made."""
     if current() is not None:
@@ -213,7 +217,7 @@ def operation(function: Callable, *arguments, draws: bool = False, writes=()) ->
         return function(*arguments)
     given, written = plain(arguments), plain(list(writes))
     recording.give(*written)
-    with unwatched():
+    with within(recording=None):
         found = function(*given)
     kept = _own(found, recording, written)
     run: Callable = partial(function, *given)
@@ -303,13 +307,12 @@ class Noted(np.ndarray):
 _NUMPYS = np.ndarray, np.generic
 _OF_LAYOUT = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj}
 _OF_LAYOUT |= {np.may_share_memory, np.shares_memory}
-_MAKING = {np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.zeros, np.ones, np.full, np.tri, np.arange}
+_MAKING = {np.zeros_like, np.ones_like, np.empty_like, np.full_like}
 _REDUCING = {np.sum: np.add.reduce, np.max: np.maximum.reduce, np.min: np.minimum.reduce}
 _REDUCING |= {np.ndarray.sum: np.add.reduce, np.ndarray.max: np.maximum.reduce, np.ndarray.min: np.minimum.reduce}
 _READING = "__bool__ __int__ __index__ __float__ __complex__ item tolist tobytes"
 _METHODS = "argsort diagonal nonzero ravel repeat reshape searchsorted squeeze swapaxes transpose"
 _METHODS_WITH_OUT = "all any argmax argmin clip cumprod cumsum dot max mean min prod round std sum take trace var"
-_REFUSED = "sort partition put resize setflags setfield byteswap"
 
 
 def _method(name: str, takes_out: bool) -> Callable:
@@ -393,8 +396,12 @@ def _done(function, arguments, options, takes_out):
         run = _copying(*given) if function is np.copyto and len(given) == 2 and not named else _as_now(run)
         recording.note(run, reads, writes)
         return found if out is None else noted(found)
-    if function in _MAKING:
-        return constant(found)
+    if (
+        (function in _MAKING and len(reads) == 1)
+        or not reads
+        or (function is np.asarray and not given[0].flags.writeable)
+    ):
+        return constant(found) if isinstance(found, np.ndarray) else found
     if isinstance(found, (list, tuple)):
         writes = []
         kept = _own(found, recording, writes)
@@ -406,7 +413,9 @@ def _done(function, arguments, options, takes_out):
     if isinstance(found, np.ndarray) and any(_owner(found) is _owner(one) for one in reads):
         return noted(found)
     kept = np.asarray(found)
-    if function in _REDUCING and len(given) < 3:  # with less Python around it
+    if function is np.stack and len(given) == 1 and not named:  # with less Python around it
+        run = partial(np.concatenate, [one[None] for one in given[0]])
+    if function in _REDUCING and len(given) < 3:
         run = partial(_REDUCING[function], *given, **({"axis": None} if len(given) < 2 else {}) | named)
     run = partial(run, out=kept) if takes_out else _renewing(kept, run)
     recording.note(_as_now(run), reads, [kept])

@@ -3,7 +3,7 @@
 import inspect
 import json
 
-import public_layers
+import layers_under_test
 import pytest
 
 import rnnkit as rk
@@ -12,9 +12,9 @@ from rnnkit.configured import config_of
 NOT_KEPT = {"data_format", "output_shape", "activity_regularizer"}  # one value, found anyway, kept if given
 
 
-@pytest.mark.parametrize("name", [name for name in public_layers.LAYERS if name != "Model"])
+@pytest.mark.parametrize("name", [name for name in layers_under_test.LAYERS if name != "Model"])
 def test_every_argument_of_a_layer_is_in_its_configuration(name):
-    layer = public_layers.LAYERS[name].make()
+    layer = layers_under_test.LAYERS[name].make()
     config = layer.get_config()
     lacking = set(inspect.signature(type(layer)).parameters) - set(config)
     assert lacking <= NOT_KEPT

@@ -16,7 +16,6 @@ from rnnkit.recording import (
     operation,
     plain,
     unrepeatable,
-    unwatched,
 )
 
 
@@ -240,12 +239,37 @@ def test_draws_differ_at_each_repetition():
     assert (once == before).all() and (each != last).all()
 
 
-def test_nothing_is_recorded_while_nobody_watches():
+def test_what_has_nothing_to_do_with_the_call_is_not_noted():
     x = np.ones(2)
     recording = recorded(x)
     with recording:
-        y = noted(x)
-        with unwatched():
-            assert type(np.add(y, np.ones(2))) is np.ndarray
-        assert current() is recording
-    assert not recording.operations
+        y = np.zeros_like(noted(x)) + np.ones(2)
+        assert plain(operation(lambda a: a + 1, np.ones(2))).tolist() == [2, 2]
+        assert not recording.operations and not recording.knows(y)
+        with pytest.raises(Unrepeatable, match="no recorded operation wrote"):
+            noted(x) + y
+        with pytest.raises(Unrepeatable, match="no recorded operation wrote"):
+            operation(np.copyto, noted(x), y, writes=[noted(x)])
+        with pytest.raises(Unrepeatable, match="no recorded operation wrote"):
+            operation(lambda a: None, np.ones(2))  # a check
+        with pytest.raises(Unrepeatable, match="no recorded operation wrote"):
+            bool(y.all())
+
+
+def test_arrays_that_numpy_makes_like_those_of_the_call_are_constants():
+    x, table = np.ones(3), np.arange(3)
+    with pytest.raises(Unrepeatable, match="no recorded operation wrote"), recorded(x):
+        noted(x)[np.asarray(table, like=noted(x))]  # it could be what escaped
+    table.flags.writeable = False
+    recording = recorded(x)
+    with recording:
+        like = noted(x)
+        made = [np.zeros(3, like=like), np.tri(3, like=like)[2], np.array([1, 2, 3], like=like)]
+        made += [np.asarray(table, like=like), np.full_like(like, 2)]
+        assert all(type(one) is Noted for one in made) and not recording.operations
+        found, filled = sum(made, like), np.full_like(like, like[0])
+    assert len(recording.operations) == len(made) + 2  # like[0] is a number, which is copied
+    x[:] = 4, 5, 6
+    recording.spoil()
+    recording.repeat()
+    assert found.tolist() == [8, 11, 14] and filled.tolist() == [4, 4, 4]

@@ -1,1 +1,1 @@
-"""What is asked of a layer or a cell besides its results: checks of gradients, Jacobians."""
+"""Derivatives of layers and cells beyond gradients, and checks of gradients."""

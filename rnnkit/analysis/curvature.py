@@ -18,7 +18,6 @@ from rnnkit import tracebacks
 from rnnkit.analysis.duals import Along, Both, Dual, check_single, dual_of
 from rnnkit.circumstances import standing_in
 from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
-from rnnkit.execution.runner import Runner
 from rnnkit.execution.tangents import BY_ROW, Tangents
 from rnnkit.hints import Array
 from rnnkit.layers.loop import Loop
@@ -28,9 +27,7 @@ from rnnkit.layers.support.facts import reads_complex, reads_ids
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.weight_mapping import complex_names
 from rnnkit.models.graph_model import GraphModel
-from rnnkit.recording import constant, unrepeatable
 
-_ALONE = 3 << 24  # multiply-adds of a product with the Hessian that one thread does: as long as the Python of a call
 _AT_ONCE = 1 << 22  # numbers of x in the rows of the directions that one call takes
 
 
@@ -91,8 +88,7 @@ def hvp(layer: Any, x: Array, direction: Any, by: Any, of: Callable | None = Non
 
     arguments, found = (x, [given[name] for name in names]), None
     if isinstance(layer, RNN) and layer.built and of is None:  # small calls are recorded, as those of layers
-        recorded = layer._hvp_runners.setdefault(tuple(names), Runner(_ALONE))
-        found = recorded.run(layer, ordinary, arguments, call)
+        found = layer._hvp_runners[tuple(names)].run(layer, ordinary, arguments, call)
     found = ordinary(layer, *arguments, **call) if found is None else found
     return found if several else found[names[0]]
 
@@ -217,8 +213,6 @@ class _Point:
         shape, rows = self.shapes[name], len(self.x)
         given = (rows, *shape) if name in self.rows and self.by_row[name] else shape
         axis = len(given) - len(shape) if name in self.pairs else None
-        if axis is not None:
-            unrepeatable("complex numbers become pairs")
         found = validation.like(value, f"the direction of {name}", np.empty(given, self.layer.dtype), axis)
         return np.broadcast_to(found, (rows, *shape)) if name in self.rows else found
 
@@ -283,7 +277,8 @@ class _Point:
         steps = self.x.shape[1] if self.layer.return_sequences else 1
         d = np.zeros((steps, *result.last.shape[1:]), self.layer.dtype)
         d[(slice(None), 1, 0) if self.layer._execution.step.outputs is not None else (slice(None), 1)] = 1
-        rows = np.broadcast_to(constant(d), (len(result.last), *d.shape))
+        d.flags.writeable = False
+        rows = np.broadcast_to(np.asarray(d, like=result.last), (len(result.last), *d.shape))
         return result.pull(*((rows, None) if self.layer.return_sequences else (None, rows[:, 0])), None, x)
 
     def _cotangents(self, of, y, dy) -> tuple[np.ndarray, np.ndarray]:

@@ -30,7 +30,6 @@ from rnnkit.layers.traced import Traced
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.calls import Calls, looked_up
 from rnnkit.models.graph_model import GraphModel
-from rnnkit.recording import unrepeatable
 from rnnkit.steps.nesting import leaves_of
 
 Arrays = list[np.ndarray]
@@ -96,8 +95,6 @@ class Both:
         self.sequences, self._pull = layer.return_sequences, result.pull
         self.axis = 2 if self.sequences else 1
         self.complex = layer._execution.step.outputs is not None
-        if self.complex:
-            unrepeatable("complex numbers become pairs")
         both = np.moveaxis(result.outputs if self.sequences else result.last, self.axis, 0)
         self.y, self.dy = (to_complex(one, self.axis) for one in both) if self.complex else both
 

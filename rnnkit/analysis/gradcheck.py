@@ -48,7 +48,7 @@ class CheckedArray:
 
 
 class GradCheck:
-    """What `gradcheck` found, one line per array; true if all is right.
+    """The findings of `gradcheck`, one line per array; true if all is right.
 
     Attributes
     ----------

@@ -74,11 +74,11 @@ class ExportedC:
     error: Int8Error | None = None
 
     def __str__(self) -> Any:
-        told = [
+        lines = [
             f"{self.name} in {self.folder}: {', '.join(file.name for file in self.files)}",
             f"weights {self.weight_bytes:,} bytes, states {self.state_bytes:,} bytes",
         ]
-        return "\n".join([*told, *([f"int8 weights: {self.error}"] if self.error else [])])
+        return "\n".join([*lines, *([f"int8 weights: {self.error}"] if self.error else [])])
 
 
 @tracebacks.edge
@@ -165,8 +165,8 @@ def export_c(
             raise
         raise ValueError(f"expected data=, typical inputs for the test; with random ones {failed}") from None
     put_out = reference.run(made, inputs, given, int8=True) if int8 else exact
-    told = f"{type(layer).__name__} '{layer.name}' in {dtype.name}{' with int8 weights' if int8 else ''}"
-    texts = Texts(made, name, told, _recorded(made, layer, dtype, inputs, put_out, given))
+    title = f"{type(layer).__name__} '{layer.name}' in {dtype.name}{' with int8 weights' if int8 else ''}"
+    texts = Texts(made, name, title, _recorded(made, layer, dtype, inputs, put_out, given))
     error = _error(put_out, exact) if int8 and data is not None else None
     files = texts.all() | {"README.md": texts.readme(f"int8 weights, on data: {error}." if error else "")}
     paths = _write(Path(folder), files)
@@ -189,8 +189,8 @@ def _dtype(layer: Layer, dtype) -> np.dtype:
         return validation.floating(dtype)
     found = {one.dtype for one in all_layers(layer) if one.dtype is not None and one.dtype.kind == "f"}
     if len(found) != 1:
-        told = " and ".join(sorted(one.name for one in found))
-        raise ValueError(f"expected layers of one precision, or dtype to say which C has; got {told or 'none'}")
+        names = " and ".join(sorted(one.name for one in found))
+        raise ValueError(f"expected layers of one precision, or dtype to say which C has; got {names or 'none'}")
     return found.pop()
 
 

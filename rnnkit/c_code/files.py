@@ -27,15 +27,15 @@ class Recorded(NamedTuple):
 
 
 class Texts:
-    """The texts of one network under a name; `told` describes it in a line."""
+    """The texts of one network under a name; `title` describes it in a line."""
 
-    def __init__(self, network: Network, name: str, told: str, recorded: Recorded):
-        self.network, self.name, self.told, self.recorded = network, name, plain(told), recorded
+    def __init__(self, network: Network, name: str, title: str, recorded: Recorded):
+        self.network, self.name, self.title, self.recorded = network, name, plain(title), recorded
         self.writer = NetworkWriter(network, name)
         self.real = REAL[network.dtype.name]
         self.functions = self.writer.source()
         self.groups: dict[str, tuple[str, list[Array]]] = {
-            unit.name: (unit.told, list(unit.arrays.values())) for unit in network.units if unit.arrays
+            unit.name: (unit.title, list(unit.arrays.values())) for unit in network.units if unit.arrays
         }
 
     def all(self) -> dict[str, str]:
@@ -103,7 +103,7 @@ class Texts:
         ]  # fmt: skip
 
     def _title(self) -> list[str]:
-        return [comment(f"{self.told}. {MARK}; changes are lost when it is written again.")]
+        return [comment(f"{self.title}. {MARK}; changes are lost when it is written again.")]
 
     def _source(self) -> list[str]:
         includes = [f"#include <{library}>" for library in _LIBRARIES]
@@ -116,11 +116,11 @@ class Texts:
 
     def _weights_header(self) -> list[str]:
         members: list[str] = []
-        for name, (told, arrays) in self.groups.items():
+        for name, (title, arrays) in self.groups.items():
             fields = [
-                line for a in arrays for line in (comment(a.told), f"{a.c_type} {a.name}[{max(a.values.size, 1)}];")
+                line for a in arrays for line in (comment(a.title), f"{a.c_type} {a.name}[{max(a.values.size, 1)}];")
             ]
-            members += [comment(told), "struct {", *indented(fields), f"}} {name};"]
+            members += [comment(title), "struct {", *indented(fields), f"}} {name};"]
         for name, table in self.network.tables.items():
             members.append(comment(f"a row of {table.shape[1]} for each of {table.shape[0]} ids"))
             members.append(f"{self.real} {name}[{table.size}];")
@@ -135,7 +135,7 @@ class Texts:
         for arrays in self.groups.values():
             lines += ["    {"]
             for array in arrays[1]:
-                lines += indented([comment(f"{array.name}: {array.told}")], 8)
+                lines += indented([comment(f"{array.name}: {array.title}")], 8)
                 lines += indented(_closed(initializer(array.values, array.values.dtype)), 8)
             lines += ["    },"]
         for table in self.network.tables.values():
@@ -204,7 +204,7 @@ class Texts:
         ]  # fmt: skip
         parts = [
             f"# {name}",
-            f"{self.told}, as C99. {MARK}. It needs math.h, and allocates nothing.",
+            f"{self.title}, as C99. {MARK}. It needs math.h, and allocates nothing.",
             f"- Weights: {self.weight_bytes():,} bytes, constant.\n"
             f"- States and memory of a step: {self.state_bytes():,} bytes for each sequence.",
             "\n".join(["```c", *code, "```"]),
@@ -212,11 +212,11 @@ class Texts:
             "link with `-lm`. Do not use `-ffast-math`. `make` compiles and runs a test, which compares recorded "
             "outputs. With `-O3 -march=native`, loops use vectors and fused multiply-adds.",
         ]
-        told = [
+        lines = [
             part if "\n" in part else textwrap.fill(part, 110, break_on_hyphens=False)
             for part in [*parts, *([error] if error else [])]
         ]
-        return "\n\n".join(told) + "\n"
+        return "\n\n".join(lines) + "\n"
 
 
 _COMPARE = """\

@@ -157,8 +157,8 @@ class _Reader:
     def _unit(self, layer, step, constants=(), ids=()) -> Unit:
         key = id(layer), step.feature_shape, *constants, *ids
         if key not in self.known:
-            told = f"{layer.name!r} ({type(layer).__name__})"
-            self.known[key] = unit.read(self._name(layer), told, step, self.network.dtype, constants, self.int8, ids)
+            title = f"{layer.name!r} ({type(layer).__name__})"
+            self.known[key] = unit.read(self._name(layer), title, step, self.network.dtype, constants, self.int8, ids)
             self.network.units.append(self.known[key])
         return self.known[key]
 

@@ -239,7 +239,7 @@ class NetworkWriter:
         for unit, writer in self.units.items():
             for kind, fields in zip(writer.types(), (writer.kept, writer.scratch), strict=True):
                 if fields:
-                    lines += [f"{kind} {{ {comment(unit.told)}", *indented(_fields(fields)), "};", ""]
+                    lines += [f"{kind} {{ {comment(unit.title)}", *indented(_fields(fields)), "};", ""]
         members: list[str] = []
         for one in self.network.operations:
             if one.unit is not None and self.units[one.unit].kept:

@@ -22,11 +22,11 @@ from rnnkit.stored_weights import all_expanded, to_int8
 
 @dataclass(frozen=True, eq=False)
 class Array:
-    """A constant array of a unit: ``name`` is its field's name, ``told`` its description."""
+    """A constant array of a unit: ``name`` is its field's name, ``title`` its description."""
 
     name: str
     values: np.ndarray
-    told: str
+    title: str
 
     @property
     def c_type(self) -> str:
@@ -39,7 +39,7 @@ class Unit:
     """The computation of one step of a layer."""
 
     name: str  # a C identifier, unique in the network
-    told: str  # a description of the layer
+    title: str  # a description of the layer
     dtype: np.dtype
     step: Step
     graph: Graph
@@ -70,33 +70,35 @@ class Unit:
         read = {buffer.attr for buffer in self.buffers() if buffer.kind == "state"}
         return sorted(read | set(self.changing) | set(self.rows.resident if self.rows else ()))
 
-    def add(self, name: str, values, told: str) -> Array:
-        array = Array(identifier(name, self.arrays), np.asarray(values), told)
+    def add(self, name: str, values, title: str) -> Array:
+        array = Array(identifier(name, self.arrays), np.asarray(values), title)
         self.arrays[array.name] = array
         return array
 
 
-def read(name: str, told: str, step: Step, dtype: np.dtype, constants=(), int8: bool = False, ids=()) -> Unit:
+def read(name: str, title: str, step: Step, dtype: np.dtype, constants=(), int8: bool = False, ids=()) -> Unit:
     """Return the unit of a step; a ValueError if it can't be traced, draws random numbers, or uses what C lacks.
 
     `dtype` is that of the C text; `constants` are shapes without the batch; `int8` rounds the matrices of products.
     `ids` are as of a unit.
     """
     if step.draws and (draws := step.used_draws([np.zeros((1, *shape)) for shape in constants], False)):
-        raise ValueError(f"expected a step that draws no random numbers outside of training; {told} draws {draws[0]!r}")
+        raise ValueError(
+            f"expected a step that draws no random numbers outside of training; {title} draws {draws[0]!r}"
+        )
     weights = all_expanded(step.cell._all_weights())
     try:
         graph = passes.read(step, dtype, weights, constants)
     except (Untraceable, RecursionError) as error:
         note = " ".join([str(error), *getattr(error, "__notes__", [])])
-        refusal = ValueError(f"expected a step that can be traced to write it in C; that of {told} can't: {note}")
+        refusal = ValueError(f"expected a step that can be traced to write it in C; that of {title} can't: {note}")
         raise refusal.with_traceback(error.__traceback__) from None
     for node in graph.live():
         of_integers = node.op == "cast" or node.is_integer
         if node.pointwise and node.batched and not of_integers and not expression(node.op, ("a", "b", "c"), dtype.name):
-            raise ValueError(f"expected operations that C has; {told} uses {node.op!r}: {node.line}")
+            raise ValueError(f"expected operations that C has; {title} uses {node.op!r}: {node.line}")
     by_row = any(node.batched and node.op in BY_ROW for node in graph.live())
-    _check_int8(graph, told, int8 and by_row)
+    _check_int8(graph, title, int8 and by_row)
     rows = plan_rows(without_codes(graph)) if by_row else None
     made = rows or plan(without_codes(graph), lambda columns: columns)
     unchanged = {i for i, node in enumerate(graph.states) if node.op == "state" and node.attr == i}
@@ -107,16 +109,16 @@ def read(name: str, told: str, step: Step, dtype: np.dtype, constants=(), int8: 
         rows = replace(rows, lines=_lines(rows.lines, set(ir.written_names(rows))))
     initial = tuple(np.asarray(state, dtype).reshape(-1) for state in step.initial_states(1, dtype))
     size = int(np.prod(made.output_shape))
-    unit = Unit(name, told, dtype, step, graph, parts, size, initial, changing, rows=rows, direct=direct, ids=ids)
+    unit = Unit(name, title, dtype, step, graph, parts, size, initial, changing, rows=rows, direct=direct, ids=ids)
     _lay_out(unit, made, {("weight", n): np.asarray(array, dtype) for n, array in weights.items()}, int8)
     return unit
 
 
-def _check_int8(graph: Graph, told: str, by_row: bool) -> None:
+def _check_int8(graph: Graph, title: str, by_row: bool) -> None:
     if product := next((node for node in graph.live() if by_row and node.op == "product" and node.batched), None):
         raise ValueError(
             f"expected weights='float' for a step with loops or computed places, of which products are written out; "
-            f"{told} has a product: {product.line}"
+            f"{title} has a product: {product.line}"
         )
 
 
@@ -204,19 +206,19 @@ def _lay_out(unit: Unit, made: ir.Plan, inputs, int8: bool) -> None:
             key = buffer.attr, *(node.id for node in one)
             if key not in known:
                 matrix = np.concatenate([np.asarray(values[node.id], unit.dtype) for node in one], axis=1)
-                known[key] = _matrix(unit, products[buffer], matrix, _told(one), int8)
+                known[key] = _matrix(unit, products[buffer], matrix, _title_of(one), int8)
             unit.panels[buffer] = known[key]
             continue
         kind = unit.dtype if buffer.elements == "float" else buffer.elements
         array = np.asarray(values[one.id], kind).reshape(-1)
         name = buffer.name.removeprefix("w_")
-        unit.prepacked[buffer] = array[0].item() if array.size == 1 else unit.add(name, array, _told([one]))
+        unit.prepacked[buffer] = array[0].item() if array.size == 1 else unit.add(name, array, _title_of([one]))
     for i in unit.states():
         if unit.initial[i].any():
             unit.add(f"start_{i}", unit.initial[i], f"what state {i} starts from")
 
 
-def _matrix(unit: Unit, product: ir.Product, matrix: np.ndarray, told: str, int8: bool) -> dict[str, Array]:
+def _matrix(unit: Unit, product: ir.Product, matrix: np.ndarray, title: str, int8: bool) -> dict[str, Array]:
     """Return the arrays of a product's weights, by their roles in the product."""
     name = product.panels.name.removeprefix("panels_")
     found: dict[str, np.ndarray] = {"": matrix}
@@ -228,14 +230,14 @@ def _matrix(unit: Unit, product: ir.Product, matrix: np.ndarray, told: str, int8
         found[""] = found[""][rows, columns]
         found["starts"] = np.searchsorted(rows, np.arange(matrix.shape[0] + 1)).astype(np.int32)
         found["columns"] = columns.astype(np.int32)
-    told = f"{told}, {matrix.shape[0]} x {matrix.shape[1]}"
+    title = f"{title}, {matrix.shape[0]} x {matrix.shape[1]}"
     return {
-        role: unit.add(f"{name}_{role}" if role else name, array, f"{told}: {role}" if role else told)
+        role: unit.add(f"{name}_{role}" if role else name, array, f"{title}: {role}" if role else title)
         for role, array in found.items()
     }
 
 
-def _told(nodes: list[Node]) -> str:
+def _title_of(nodes: list[Node]) -> str:
     """Describe the weights that an array is made of, and the lines that do so."""
     names: dict[str, None] = {}
     stack, plain = list(reversed(nodes)), all(node.op == "weight" for node in nodes)
@@ -245,5 +247,5 @@ def _told(nodes: list[Node]) -> str:
             names[str(node.attr)] = None
         stack += reversed(node.args)
     lines = [] if plain else [node.line for node in nodes if node.line]
-    told = " and ".join(names) or "numbers of the step"
-    return told if plain or not names else f"made of {told}" + (f": {lines[0]}" if lines else "")
+    title = " and ".join(names) or "numbers of the step"
+    return title if plain or not names else f"made of {title}" + (f": {lines[0]}" if lines else "")

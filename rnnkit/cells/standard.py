@@ -46,9 +46,9 @@ class ConfiguredCell(Cell):
         return config_of(self)
 
     def __repr__(self) -> str:
-        from rnnkit.cards import arguments, told
+        from rnnkit.cards import arguments, text_or_empty
 
-        return f"{type(self).__name__}({told(lambda: arguments(type(self), self.get_config()))})"
+        return f"{type(self).__name__}({text_or_empty(lambda: arguments(type(self), self.get_config()))})"
 
 
 class StandardCell(ConfiguredCell):

@@ -15,7 +15,7 @@ from rnnkit.arguments import is_own
 PASSING = {"_kept", "_added_losses", "_generator", "_assigned", "history", "stop_training"}
 PASSING |= {"_call_runner", "_vjp_runner", "_hvp_runners"}
 # Attributes that aren't compared: weights and executors in them are, and the others are for training.
-APART = {*PASSING, "_own", "_execution", "_graphs", "_compiled", "_update_runner", "_test_runner"}
+APART = {*PASSING, "_own", "_execution", "_graphs", "_compiled", "_update_runner"}
 # Dicts and lists in which a program changes nothing.
 _INTERNAL = APART | set("_variables _variable_options _before_build _made_with _input_nesting _loss_trackers".split())
 
@@ -57,14 +57,14 @@ class _Known:
         self.last = Changes.attributes
         named = [(part, name, value) for part in _walk(layer) for name, value in vars(part).items()]
         open_ = [v for part, name, v in named if name not in _INTERNAL and (name[0] != "_" or not is_own(type(part)))]
-        self.containers = [(one, _entries(one)) for value in open_ for one in _containers(value)]
+        self.containers = [(one, entries(one)) for value in open_ for one in containers(value)]
 
     def holds(self, layer: Any) -> bool:
         """Return whether no attribute of any layer was set since, and the lists and dicts in them are the same."""
         if self.last != Changes.attributes or self.layer() is not layer:
             return False
         for one, then in self.containers:
-            now = _entries(one)
+            now = entries(one)
             if len(now) != len(then) or any(map(is_not, now, then)):
                 return False
         return True
@@ -78,17 +78,30 @@ def _walk(layer: Any):
         yield from _walk(part)
 
 
-def _containers(value):
+def containers(value):
     """Yield the lists and dicts in a value."""
     if type(value) in (list, tuple, dict):
         if type(value) is not tuple:
             yield value
         for one in value.values() if type(value) is dict else value:
-            yield from _containers(one)
+            yield from containers(one)
 
 
-def _entries(container) -> list:
+def entries(container) -> list:
+    """Return what a list or a dict holds."""
     return [*container, *container.values()] if type(container) is dict else list(container)
+
+
+def changeable(layer: Any) -> list:
+    """Return the lists among a layer's attributes that a program may change in place; of a user's class dicts, too.
+
+    There, one of more than a thousand entries, such as a vocabulary, is taken to stay as it is.
+    """
+    values = [value for name, value in vars(layer).items() if name[0] != "_"]
+    if is_own(type(layer)):
+        return [value for value in values if type(value) is list]
+    held = [value for value in values if type(value) in (list, tuple, dict) and len(value) <= 1000]
+    return [one for value in held for one in containers(value)]
 
 
 def by_attributes(function: Callable[[Any], Any]) -> Callable[[Any], Any]:

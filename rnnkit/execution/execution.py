@@ -15,7 +15,7 @@ from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared.call import Executor, GradientExecutor, Record, Result
 from rnnkit.circumstances import circumstances, within
 from rnnkit.execution.host_fallback import on_host
-from rnnkit.recording import constant, operation, unrepeatable, unwatched
+from rnnkit.recording import operation, unrepeatable
 from rnnkit.steps.step import READING, Step, declared_output_shape
 from rnnkit.stored_weights import all_expanded
 
@@ -66,13 +66,9 @@ def eager() -> Iterator[None]:
 
 def initial_states(step: Step, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
     """Return the states that a call without any starts from, ``(B, *shape)``."""
-    if step.starts_alike:
-        with unwatched():
-            states = step.initial_states(batch_size, dtype)
-        return tuple(constant(state) for state in states)
-    if not step.starts_by_own_code:
+    if not (step.starts_alike or step.starts_by_own_code):
         unrepeatable("code of the user's gives the states that it starts from")
-    return operation(step.initial_states, batch_size, dtype, draws=True)
+    return operation(step.initial_states, batch_size, dtype, draws=not step.starts_alike)
 
 
 def unread() -> contextlib.AbstractContextManager:
@@ -208,8 +204,10 @@ class Execution:
                 chosen = self.gradients.get(key)
                 if chosen is None:
                     chosen = self.gradients[key] = self._differentiated(record, in_python)
-        if self.device == "cuda" and pipeline.has_vjp(self.step):
-            return on_host(chosen.vjp, record, checkpoint, truncate)
+        if pipeline.has_vjp(self.step):
+            unrepeatable("a cell's own vjp in Python may do anything, and so runs each time")
+            if self.device == "cuda":
+                return on_host(chosen.vjp, record, checkpoint, truncate)
         return chosen.vjp(record, checkpoint, truncate)
 
     def along(self, record: Record, tangents, wanted: frozenset[str] | None = None) -> Result:

@@ -4,6 +4,6 @@ It takes the compiler with it, so it is imported where it is used.
 """
 
 from rnnkit.backends.cpu.layer_kernels import New, run_kernel
-from rnnkit.backends.cpu.moves import Copies, finite_test, stacked
+from rnnkit.backends.cpu.moves import Copies, finite_test
 
-__all__ = ["Copies", "New", "finite_test", "run_kernel", "stacked"]
+__all__ = ["Copies", "New", "finite_test", "run_kernel"]

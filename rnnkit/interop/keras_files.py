@@ -22,7 +22,7 @@ _PACKED = 16  # limit of an entry's size over the archive's, which Keras doesn't
 
 
 @contextmanager
-def told(path) -> Iterator[None]:
+def errors_named(path) -> Iterator[None]:
     """Convert any error on reading a file to a `ValueError` that names the file and the cause."""
     try:
         with allocation.limited(os.path.getsize(path)):

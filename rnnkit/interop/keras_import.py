@@ -12,7 +12,7 @@ import numpy as np
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.execution.layer_tree import arrays_by_name
 from rnnkit.interop import keras_kinds
-from rnnkit.interop.keras_files import Arrays, is_archive, read_archive, read_weights, told
+from rnnkit.interop.keras_files import Arrays, errors_named, is_archive, read_archive, read_weights
 from rnnkit.interop.keras_graphs import read_graph, read_input
 from rnnkit.interop.keras_kinds import CELLS, LAYERS, WRAPPERS, arguments, handed_in, mapping, precision, text
 from rnnkit.interop.keras_weights import FromFile, FromObject, Source, file_names, fill, has_weights, holders
@@ -215,7 +215,7 @@ def from_keras(source: Any, custom_objects: Mapping[str, Any] | None = None) -> 
     """
     reader = Reader(custom_objects)
     if isinstance(source, (str, os.PathLike)):
-        with told(source):
+        with errors_named(source):
             if not is_archive(source):
                 raise ValueError(
                     "expected an archive as model.save('….keras') writes it; a file of weights alone goes into a "
@@ -264,7 +264,7 @@ def load_keras_weights(layer: Layer, path: Any) -> None:
         raise TypeError(f"expected a layer or a model of rnnkit to load weights into, got {layer!r}")
     if not layer.built:
         raise ValueError(f"expected the layer {layer.name!r} to be built before weights are loaded into it")
-    with told(path):
+    with errors_named(path):
         arrays = dict(_found(layer, Arrays(read_weights(path)), "", ""))
         layer.set_weights([arrays[name] for name in layer.weights])
 

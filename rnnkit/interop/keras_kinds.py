@@ -2,68 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from rnnkit import constraints, initializers, regularizers
 from rnnkit.activations import ACTIVATIONS
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
 from rnnkit.configured import parameters
-from rnnkit.layers.activation_layers import ELU, LeakyReLU, ReLU, Softmax
-from rnnkit.layers.attention import AdditiveAttention, Attention
-from rnnkit.layers.batch_normalization import BatchNormalization
-from rnnkit.layers.bidirectional import Bidirectional
-from rnnkit.layers.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
-from rnnkit.layers.convolution import Conv1D
-from rnnkit.layers.dense import Dense, Dropout
-from rnnkit.layers.dot import Dot
-from rnnkit.layers.embedding import Embedding
-from rnnkit.layers.masking import Masking
-from rnnkit.layers.memoryless import Activation
-from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
-from rnnkit.layers.moving_steps import Cropping1D, Permute, UpSampling1D, ZeroPadding1D
-from rnnkit.layers.multi_head_attention import MultiHeadAttention
-from rnnkit.layers.noise import AlphaDropout, GaussianDropout, GaussianNoise, SpatialDropout1D
-from rnnkit.layers.normalization import LayerNormalization, UnitNormalization
-from rnnkit.layers.parametric_relu import PReLU
-from rnnkit.layers.pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
-from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
-from rnnkit.layers.rnn import RNN
-from rnnkit.layers.shaping import Flatten, RepeatVector, Reshape
-from rnnkit.layers.time_distributed import TimeDistributed
+from rnnkit.layers import PUBLIC
 
-# Keras's initializers without settings of their own, and those with some: their class, and the settings' names.
+# Keras's initializers without settings of their own, and the classes of those with some.
 NAMED = {
     "Zeros": "zeros", "Ones": "ones", "GlorotUniform": "glorot_uniform", "GlorotNormal": "glorot_normal",
     "HeUniform": "he_uniform", "HeNormal": "he_normal", "LecunUniform": "lecun_uniform", "LecunNormal": "lecun_normal",
 }  # fmt: skip
-SET: dict[str, tuple[type, tuple[str, ...]]] = {
-    "Constant": (initializers.Constant, ("value",)),
-    "RandomUniform": (initializers.Uniform, ("minval", "maxval")),
-    "RandomNormal": (initializers.Normal, ("mean", "stddev")),
-    "TruncatedNormal": (initializers.TruncatedNormal, ("mean", "stddev")),
-    "VarianceScaling": (
-        initializers.VarianceScaling,
-        ("scale", "mode", "distribution", "input_axes", "output_axes"),
-    ),
-    "Orthogonal": (initializers.Orthogonal, ("gain",)),
-    "OrthogonalInitializer": (initializers.Orthogonal, ("gain",)),
-    "Identity": (initializers.Identity, ("gain",)),
-    "IdentityInitializer": (initializers.Identity, ("gain",)),
-}
-# Makers of objects of Keras's classes, and their settings.
-_INITIALIZERS = {name: (lambda alias=alias: alias, ()) for name, alias in NAMED.items()} | SET
-_REGULARIZERS = {
-    "L1": (regularizers.L1, ("l1",)),
-    "L2": (regularizers.L2, ("l2",)),
-    "L1L2": (regularizers.L1L2, ("l1", "l2")),
-}
-_CONSTRAINTS = {
-    "MaxNorm": (constraints.MaxNorm, ("max_value", "axis")),
-    "MinMaxNorm": (constraints.MinMaxNorm, ("min_value", "max_value", "rate", "axis")),
-    "UnitNorm": (constraints.UnitNorm, ("axis",)),
-    "NonNeg": (constraints.NonNeg, ()),
+SET: dict[str, type] = {
+    "Constant": initializers.Constant,
+    "RandomUniform": initializers.Uniform,
+    "RandomNormal": initializers.Normal,
+    "TruncatedNormal": initializers.TruncatedNormal,
+    "VarianceScaling": initializers.VarianceScaling,
+    **dict.fromkeys(("Orthogonal", "OrthogonalInitializer"), initializers.Orthogonal),
+    **dict.fromkeys(("Identity", "IdentityInitializer"), initializers.Identity),
 }
 
 
@@ -104,10 +66,10 @@ def activation(value, what: str, custom: Mapping[str, Any]):
 
 
 # By the last word of an option's name: rnnkit's names, Keras's classes, a description for errors.
-_OBJECTS: dict[str, tuple[Any, Mapping[str, tuple], str]] = {
-    "initializer": (initializers.INITIALIZERS, _INITIALIZERS, "an initializer"),  # whose seed has no counterpart
-    "regularizer": ((None, *regularizers.REGULARIZERS), _REGULARIZERS, "a regularizer"),
-    "constraint": ((None, *constraints.CONSTRAINTS), _CONSTRAINTS, "a constraint"),
+_OBJECTS: dict[str, tuple[Any, Mapping[str, Any], str]] = {
+    "initializer": (initializers.INITIALIZERS, NAMED | SET, "an initializer"),  # whose seed has no counterpart
+    "regularizer": ((None, *regularizers.REGULARIZERS), regularizers.CLASSES, "a regularizer"),
+    "constraint": ((None, *constraints.CONSTRAINTS), constraints.CLASSES, "a constraint"),
 }
 
 
@@ -131,7 +93,7 @@ def precision(value, what: str) -> str | None:
     return name
 
 
-def _described(value, known: Mapping[Any, tuple], what, kind, custom):
+def _described(value, known: Mapping[Any, Any], what, kind, custom):
     """Return the object of a description ``{"class_name", "config"}``."""
     if isinstance(value, str):
         value = {"class_name": value, "config": {}}
@@ -144,12 +106,13 @@ def _described(value, known: Mapping[Any, tuple], what, kind, custom):
         raise ValueError(
             f"expected {what} to be {kind} that rnnkit has; got {name!r}: hand one in by name as custom_objects={{…}}"
         )
-    make, takes = known[name]
-    given = mapping(config or {}, what)
+    make, given = known[name], mapping(config or {}, what)
+    takes = [] if isinstance(make, str) else [one.name for one in parameters(make) if one.name != "seed"]
     for name, value in given.items():
         if name not in (*takes, "seed") and value is not None:  # random numbers differ from Keras's for any seed
             raise ValueError(f"expected {what} without {name}={value!r}, which rnnkit hasn't")
-    return make(**{name: _plain(given[name], what) for name in takes if name in given})
+    settings = {name: _plain(given[name], what) for name in takes if name in given}
+    return make if isinstance(make, str) else make(**settings)
 
 
 def _plain(value, what):
@@ -167,55 +130,71 @@ class Kind:
     """The conversion of a class of Keras."""
 
     make: Callable[..., Any]  # the class of rnnkit
-    takes: list[str] = field(default_factory=list)  # options with the same name in both
-    fixed: dict[str, tuple] = field(default_factory=dict)  # options that rnnkit lacks: values without an effect
+    takes: list[str]  # options with the same name in both
 
 
-# Options of every layer, those that Keras hasn't, and the seed, which Keras gives to layers that draw alone.
+class Argument(NamedTuple):
+    """An argument that is ignored."""
+
+    harmless: tuple | None  # the values that change nothing; None for all
+    why: str  # why it changes nothing, or what to do instead of another value
+
+    def is_harmless(self, value) -> bool:
+        """Return whether a value changes nothing."""
+        return self.harmless is None or any(value is one or value == one for one in self.harmless)
+
+
+IGNORED = {
+    "autocast": Argument(None, "layers cast their inputs to their own precision"),
+    "implementation": Argument(None, "the compiler chooses how products are computed"),
+    "use_cudnn": Argument(None, "every step runs through the same compiler, on a GPU too"),
+    "unroll": Argument(None, "a loop and an unrolled loop give the same bits"),
+    "activity_regularizer": Argument(
+        (None,), "all layers but those around others take it; behind these, call add_loss in a layer of your own"
+    ),
+    "data_format": Argument((None, "channels_last"), "move the axis of features to the end: np.moveaxis(x, 1, -1)"),
+    "lora_alpha": Argument((None,), "train all weights, or set layer.trainable = False"),
+    "lora_rank": Argument((None,), "train all weights, or set layer.trainable = False"),
+    "noise_shape": Argument((None,), "use SpatialDropout1D, which drops whole features"),
+    "quantization_config": Argument((None,), "call layer.quantize after training"),
+    "ragged": Argument((False, None), "pad the sequences, and mask what was padded"),
+    "renorm": Argument((False, None), "rnnkit has no batch renormalization"),
+    "renorm_clipping": Argument((None,), "rnnkit has no batch renormalization"),
+    "renorm_momentum": Argument((0.99,), "rnnkit has no batch renormalization"),
+    "sparse": Argument((False, None), "convert to a dense array, x.toarray()"),
+    "synchronized": Argument((False, None), "rnnkit trains on one machine"),
+    "tensor": Argument((None,), "give the array to fit or predict"),
+    "time_major": Argument((False, None), "give arrays (batch, time, features): np.swapaxes(x, 0, 1)"),
+}
+
+
+# Options of every layer, and those that Keras hasn't.
 _NOT_TAKEN = {"dtype", "name", "activity_regularizer", "device", "flash_attention", "seed"}
+_DRAWING = {"rate", "stddev", "dropout"}  # Keras gives a seed to layers with one of these
+_OWN = {"ArrayFunction", "Lambda"}  # layers that Keras hasn't, or has as others
+WRAPPING = ("RNN", "Bidirectional", "TimeDistributed")
 
 
-def _kind(make, fixed=None, draws: bool = False) -> Kind:
-    """Return the conversion of a class whose options are those of rnnkit's constructor, besides fixed ones."""
-    own = [one.name for one in parameters(make)]
-    taken = [name for name in own if name not in _NOT_TAKEN | set(fixed or ()) or (draws and name == "seed")]
-    return Kind(make, taken, fixed or {})
+def _kind(make: type) -> Kind:
+    """Return the conversion of a class whose options are those of rnnkit's constructor."""
+    options = dict.fromkeys(one.name for one in parameters(make))
+    taken = [name for name in options if name not in _NOT_TAKEN or (name == "seed" and options.keys() & _DRAWING)]
+    return Kind(make, taken)
 
 
-_LAST = {"data_format": ("channels_last", None)}
-_WEIGHTS = {"lora_rank": (None,), "lora_alpha": (None,), "quantization_config": (None,)}
-_RENORM = {"renorm": (False,), "renorm_clipping": (None,), "renorm_momentum": (0.99,)}
-_PLAIN = (
-    Masking, Activation, Reshape, RepeatVector, LayerNormalization, UnitNormalization, Permute, Cropping1D,
-    UpSampling1D, Softmax, ReLU, LeakyReLU, ELU, PReLU, Concatenate, Add, Subtract, Multiply, Average, Maximum, Minimum,
-    Dot,
-)  # fmt: skip
-_DRAWING = (
-    SimpleRNN, GRU, LSTM, SpatialDropout1D, GaussianNoise, GaussianDropout, AlphaDropout, Attention, AdditiveAttention,
-    MultiHeadAttention,
-)  # fmt: skip
-_FIXED: dict[type, dict[str, tuple]] = {
-    Dense: _WEIGHTS,
-    Embedding: {**_WEIGHTS, "input_length": (None,)},
-    BatchNormalization: {"synchronized": (False,), **_RENORM},
-    Conv1D: {**_WEIGHTS, **_LAST},
-    **dict.fromkeys((Flatten, GlobalAveragePooling1D, GlobalMaxPooling1D, ZeroPadding1D), _LAST),
-    **dict.fromkeys((MaxPooling1D, AveragePooling1D), _LAST),
-}
-CELLS = {one.__name__: _kind(one, draws=True) for one in (SimpleRNNCell, GRUCell, LSTMCell)}
-LAYERS = {
-    **{one.__name__: _kind(one) for one in _PLAIN},
-    **{one.__name__: _kind(one, draws=True) for one in _DRAWING},
-    **{one.__name__: _kind(one, fixed) for one, fixed in _FIXED.items()},
-    **{one.__name__: _kind(one, {"unroll": (False, True)}, True) for one in (ConvLSTM1D, ConvLSTM2D, ConvLSTM3D)},
-    "Dropout": _kind(Dropout, {"noise_shape": (None,)}, draws=True),
-}
-WRAPPERS = {one.__name__: _kind(one) for one in (RNN, Bidirectional, TimeDistributed)}
+def _kinds(names: Iterable[str]) -> dict[str, Kind]:
+    return {name: _kind(getattr(importlib.import_module(PUBLIC[name]), name)) for name in names}
+
+
+IN_KERAS = [name for name in PUBLIC if name not in _OWN]
+CELLS = {one.__name__: _kind(one) for one in (SimpleRNNCell, GRUCell, LSTMCell)}
+WRAPPERS = _kinds(WRAPPING)
+LAYERS = _kinds(name for name in IN_KERAS if name not in WRAPPING)
 MODELS = ("Sequential", "Functional", "Model")
 # Functions of keras.ops in a model's graph that a layer of rnnkit computes.
-OPERATIONS = {kind.__name__: kind for kind in (Add, Subtract, Multiply, Maximum, Minimum, Concatenate)}
+OPERATIONS = {name: LAYERS[name].make for name in "Add Subtract Multiply Maximum Minimum Concatenate".split()}
 
-_COMMON = ("name", "trainable", "dtype")
+_COMMON = ("name", "trainable", "dtype", "input_length")
 
 
 def known() -> list[str]:
@@ -225,13 +204,10 @@ def known() -> list[str]:
 
 def arguments(kind: Kind, config: Mapping[str, Any], what: str, custom: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of rnnkit's class for a configuration of Keras; a ValueError for an unsupported option."""
-    fixed = {"activity_regularizer": (None,), "autocast": (True,), **kind.fixed}
     found = {}
     for name, value in config.items():
         if name in kind.takes:
             found[name] = converted(name, value, f"{name} of {what}", custom)
-        elif name in fixed and value in fixed[name]:
-            continue
-        elif name not in _COMMON:
+        elif name not in _COMMON and not (name in IGNORED and IGNORED[name].is_harmless(value)):
             raise ValueError(f"expected {what} without {name}={value!r}, an option that rnnkit hasn't")
     return found

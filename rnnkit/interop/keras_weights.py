@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnkit.cells.conv_lstm import ConvLSTMCell
 from rnnkit.cells.stacked import StackedRNNCells
+from rnnkit.configured import parameters
 from rnnkit.execution.layer_tree import held_by
 from rnnkit.free_names import snake_case
 from rnnkit.interop.keras_files import Arrays
@@ -20,9 +21,8 @@ from rnnkit.layers.batch_normalization import BatchNormalization
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.convolution import Conv1D
 from rnnkit.layers.dense import Dense
-from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.multi_head_attention import MultiHeadAttention
-from rnnkit.layers.normalization import LayerNormalization
+from rnnkit.layers.normalization import ScaledAndShifted
 from rnnkit.layers.parametric_relu import PReLU
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.time_distributed import TimeDistributed
@@ -117,11 +117,11 @@ def has_weights(layer: Layer) -> bool:
 
 def _holds(holder: Holder) -> bool:
     own = holder.own
-    if isinstance(own, LayerNormalization):
+    if isinstance(own, ScaledAndShifted):
         return own.has_gamma or own.has_beta
     if isinstance(own, Attending):
         return bool(own._declared(1, 1, 1))
-    return not isinstance(own, Layer) or isinstance(own, (RNN, Dense, Conv1D, BatchNormalization, PReLU, Embedding))
+    return not isinstance(own, Layer) or any(one.name.endswith("_initializer") for one in parameters(type(own)))
 
 
 def fill(layer: Layer, arrays: Sequence[np.ndarray], what: str, built_for=None) -> None:
@@ -153,7 +153,7 @@ def _shape_for(layer, first: tuple[int, ...], built_for) -> tuple:
         if not isinstance(built_for, (list, tuple)) or len(built_for) != layer.cell.rank + 3:
             raise ValueError(f"expected the input shape that {layer.name!r} was built for, got {built_for!r}")
         return (None, None, *built_for[2:])
-    if not isinstance(layer, (LayerNormalization, BatchNormalization, PReLU)):
+    if not isinstance(layer, (ScaledAndShifted, BatchNormalization, PReLU)):
         features = first[0] if first else 0
         return (None, features) if isinstance(layer, Dense) else (None, None, features)
     if isinstance(built_for, (list, tuple)):

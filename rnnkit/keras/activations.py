@@ -32,7 +32,7 @@ def celu(x, alpha=1.0):
 
 
 def glu(x, axis=-1):
-    """The first half of `x` along an axis, times the sigmoid of the second (Dauphin et al. 2017)."""
+    """Return the first half of `x` along an axis, times the sigmoid of the second (Dauphin et al. 2017)."""
     first, second = np.split(x, 2, axis=axis)
     return first * plain.sigmoid(second)
 
@@ -78,7 +78,7 @@ def sparse_sigmoid(x):
 
 
 def sparsemax(x, axis=-1):
-    """The nearest vector whose entries are 0 or more and have the sum 1 (Martins and Astudillo 2016)."""
+    """Return the nearest vector whose entries are 0 or more and have the sum 1 (Martins and Astudillo 2016)."""
     x = np.moveaxis(x, axis, -1)
     ordered = np.flip(np.sort(x, axis=-1), -1)
     place = np.arange(1, x.shape[-1] + 1)
@@ -89,7 +89,7 @@ def sparsemax(x, axis=-1):
 
 
 def get(identifier):
-    """The function that an activation argument stands for; None is linear."""
+    """Return the function that an activation argument stands for; None is linear."""
     own = globals().get(identifier) if isinstance(identifier, str) and identifier not in plain.ACTIVATIONS else None
     return own if callable(own) else plain.activation(identifier)
 

@@ -4,40 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from rnnkit.interop.keras_kinds import IGNORED
 from rnnkit.keras import settings
 from rnnkit.keras.naming import by_order, parameters
 
-
-class Argument(NamedTuple):
-    """An argument that is ignored."""
-
-    harmless: tuple | None  # the values that change nothing; None for all
-    why: str  # why it changes nothing, or what to do instead of another value
-
-
-IGNORED = {
-    "autocast": Argument(None, "layers cast their inputs to their own precision"),
-    "implementation": Argument(None, "the compiler chooses how products are computed"),
-    "use_cudnn": Argument(None, "every step runs through the same compiler, on a GPU too"),
-    "unroll": Argument(None, "a loop and an unrolled loop give the same bits"),
-    "activity_regularizer": Argument(
-        (None,), "all layers but those around others take it; behind these, call add_loss in a layer of your own"
-    ),
-    "data_format": Argument((None, "channels_last"), "move the axis of features to the end: np.moveaxis(x, 1, -1)"),
-    "lora_alpha": Argument((None,), "train all weights, or set layer.trainable = False"),
-    "lora_rank": Argument((None,), "train all weights, or set layer.trainable = False"),
-    "noise_shape": Argument((None,), "use SpatialDropout1D, which drops whole features"),
-    "quantization_config": Argument((None,), "call layer.quantize after training"),
-    "ragged": Argument((False, None), "pad the sequences, and mask what was padded"),
-    "sparse": Argument((False, None), "convert to a dense array, x.toarray()"),
-    "synchronized": Argument((False, None), "rnnkit trains on one machine"),
-    "tensor": Argument((None,), "give the array to fit or predict"),
-    "time_major": Argument((False, None), "give arrays (batch, time, features): np.swapaxes(x, 0, 1)"),
-}
 SHAPES = ("batch_input_shape", "batch_shape", "input_shape", "input_dim", "input_length", "batch_size")
 TAKEN = {
     "dtype": 'None is keras.config.floatx(); "float32", "float64", or a policy of that name',
@@ -54,9 +28,7 @@ def dropped(kind: str, keywords: dict, own) -> dict:
     for name, value in keywords.items():
         if name not in IGNORED or name in own:
             left[name] = value
-        elif (harmless := IGNORED[name].harmless) is not None and not any(
-            value is one or value == one for one in harmless
-        ):
+        elif not IGNORED[name].is_harmless(value):
             raise ValueError(f"expected no {name} of {kind}, got {value!r}; {IGNORED[name].why}")
     return left
 

@@ -16,12 +16,12 @@ _get, __dir__ = gathered("backend", _PLACES)
 
 
 def is_float_dtype(dtype) -> bool:
-    """Whether this is a dtype of floats."""
+    """Return whether this is a dtype of floats."""
     return standardize_dtype(dtype).startswith("float")
 
 
 def is_int_dtype(dtype) -> bool:
-    """Whether this is a dtype of integers."""
+    """Return whether this is a dtype of integers."""
     return standardize_dtype(dtype).startswith(("int", "uint"))
 
 

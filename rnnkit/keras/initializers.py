@@ -57,7 +57,7 @@ def _arguments(name, kind, arguments, keywords):
 def _make(name: str):
     name = ALIASES.get(name, name)
     others: dict[str, type] = {"Initializer": plain.Initializer, "Zeros": plain.Constant, "Ones": plain.Constant}
-    kind = SET[name][0] if name in SET else others.get(name, plain.VarianceScaling)
+    kind = SET[name] if name in SET else others.get(name, plain.VarianceScaling)
     return named(name, __name__, kind, partial(_arguments, name))
 
 

@@ -88,7 +88,7 @@ class InputLayer(Layer):
 
 
 class InputSpec:
-    """What a layer or a model takes, as its attribute `input_spec`: calls with anything else are a ValueError.
+    """The inputs of a layer or a model, as its attribute `input_spec`: calls with anything else are a ValueError.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from rnnkit.interop.keras_kinds import CELLS, IN_KERAS
 from rnnkit.keras.arguments import layer_arguments
 from rnnkit.keras.inputs import Input, InputLayer, InputSpec, KerasTensor
 from rnnkit.keras.naming import Name, named, namespace
@@ -13,44 +14,34 @@ from rnnkit.keras.saving import serialize_keras_object as serialize
 
 __all__ = ["Input", "InputLayer", "InputSpec", "KerasTensor", "deserialize", "serialize"]
 
-_PLAIN = (
-    "Activation Add Average Bidirectional Concatenate Dense Flatten GRU GRUCell GlobalAveragePooling1D LSTM "
-    "LSTMCell Masking Maximum Multiply RNN RepeatVector Reshape SimpleRNN SimpleRNNCell StackedRNNCells Subtract "
-    "TimeDistributed AveragePooling1D Conv1D Cropping1D Dot ELU GlobalMaxPooling1D LayerNormalization "
-    "MaxPooling1D Minimum Permute ReLU Softmax UnitNormalization UpSampling1D ZeroPadding1D AdditiveAttention "
-    "Attention MultiHeadAttention ConvLSTM1D ConvLSTM2D ConvLSTM3D PReLU"
-)
 _STARTS = "kernel_initializer recurrent_initializer bias_initializer"
 _PENALTIES = "kernel_regularizer recurrent_regularizer bias_regularizer"
 _LIMITS = "kernel_constraint recurrent_constraint bias_constraint dropout recurrent_dropout"
 _GATED = f"units activation recurrent_activation use_bias {_STARTS}"
 _SEQUENCES = "return_sequences return_state go_backwards stateful unroll"
 _ORDERS = {  # Keras's, where rnnkit's order of arguments is another one
+    "AlphaDropout": "rate noise_shape seed",
     "Attention": "use_scale score_mode dropout seed",
     "AveragePooling1D": "pool_size strides padding data_format name",
     "Bidirectional": "layer merge_mode weights backward_layer",
+    "Dropout": "rate noise_shape seed",
+    "Embedding": "input_dim output_dim embeddings_initializer embeddings_regularizer embeddings_constraint mask_zero "
+    "weights",
     "Flatten": "data_format",
     "GRU": f"{_GATED} {_PENALTIES} activity_regularizer {_LIMITS} seed {_SEQUENCES} reset_after use_cudnn",
     "GRUCell": f"{_GATED} {_PENALTIES} {_LIMITS} reset_after seed",
+    "GaussianDropout": "rate seed",
+    "GaussianNoise": "stddev seed",
     "GlobalAveragePooling1D": "data_format keepdims",
     "LSTM": f"{_GATED} unit_forget_bias {_PENALTIES} activity_regularizer {_LIMITS} seed {_SEQUENCES} use_cudnn",
     "MaxPooling1D": "pool_size strides padding data_format name",
     "SimpleRNN": f"units activation use_bias {_STARTS} {_PENALTIES} activity_regularizer {_LIMITS} {_SEQUENCES} seed",
+    "SpatialDropout1D": "rate seed name dtype",
 }
-NAMES = {name: Name(f"rnnkit:{name}", _ORDERS.get(name, "")) for name in _PLAIN.split()} | {
-    "AlphaDropout": Name("rnnkit:AlphaDropout", "rate noise_shape seed"),
-    "BatchNormalization": Name("rnnkit:BatchNormalization"),
-    "Dropout": Name("rnnkit:Dropout", "rate noise_shape seed"),
-    "Embedding": Name(
-        "rnnkit:Embedding",
-        "input_dim output_dim embeddings_initializer embeddings_regularizer embeddings_constraint mask_zero weights",
-    ),
-    "GaussianDropout": Name("rnnkit:GaussianDropout", "rate seed"),
-    "GaussianNoise": Name("rnnkit:GaussianNoise", "stddev seed"),
+NAMES = {name: Name(f"rnnkit:{name}", _ORDERS.get(name, "")) for name in (*IN_KERAS, *CELLS, "StackedRNNCells")} | {
     "Identity": Name("rnnkit:Activation", defaults={"activation": "linear"}),
     "Lambda": Name("rnnkit.layers.array_function:ArrayFunction"),
     "LeakyReLU": Name("rnnkit:LeakyReLU", renamed={"alpha": "negative_slope"}),
-    "SpatialDropout1D": Name("rnnkit:SpatialDropout1D", "rate seed name dtype"),
     "Layer": Name("rnnkit.models.subclassed:SubclassedLayer", instances="rnnkit.layers.base:Layer"),
 }
 ALIASES = {

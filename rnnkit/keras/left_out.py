@@ -41,7 +41,7 @@ WHY = {
         "CategoryEncoding Discretization": "do it in NumPy before the model: np.eye(n)[ids], np.digitize(x, edges)",
         "MelSpectrogram STFTSpectrogram": "compute it before the model, for example with scipy.signal",
         "FlaxLayer JaxLayer TFSMLayer TorchModuleWrapper": _OTHER,
-        "GroupQueryAttention ReversibleEmbedding RMSNormalization GroupNormalization SpectralNormalization "
+        "GroupQueryAttention ReversibleEmbedding RMSNormalization SpectralNormalization "
         "Pipeline EinsumDense Wrapper": "write it as a layer of your own, with build and call",
         "ActivityRegularization": "give the layer before it an activity_regularizer, or call add_loss",
         "Normalization Rescaling": "do it in NumPy before the model, (x - x.mean(0)) / x.std(0), or in a layers.Lambda",

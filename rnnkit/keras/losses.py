@@ -89,7 +89,7 @@ class Loss(Configurable):
 
 
 def noted(value) -> bool:
-    """Whether this is a symbolic tensor or an array of a tape, whose functions are recorded."""
+    """Return whether this is a symbolic tensor or an array of a tape, whose functions are recorded."""
     return hasattr(type(value), "__rnnkit_array__") or isinstance(value, (SymbolicTensor, OverBatch))
 
 

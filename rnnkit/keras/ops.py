@@ -7,6 +7,7 @@ anywhere.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from rnnkit import custom_gradients
 from rnnkit.keras import activations, settings, tree
 from rnnkit.keras.left_out import LeftOut
 from rnnkit.keras.naming import by_order, namespace
+from rnnkit.layers.support import symbolic
 
 # NumPy's functions by Keras's parameters; those before the bar are passed by position, the others by name.
 SAME = {
@@ -48,7 +50,6 @@ SAME = {
     "x indices_or_sections | axis": "array_split split",
     "x indices_or_sections |": "dsplit hsplit vsplit",
     "x | weights minlength": "bincount",
-    "x shape |": "broadcast_to",
     "x newshape |": "reshape",
     "x | ord axis keepdims": "norm",
     "x | k": "diag diagflat tril triu",
@@ -64,7 +65,6 @@ SAME = {
     "x source destination |": "moveaxis",
     "x | nan posinf neginf": "nan_to_num",
     "x pad_width | mode constant_values": "pad",
-    "x repeats | axis": "repeat",
     "x shift | axis": "roll",
     "array | k axes": "rot90",
     "x | decimals": "round",
@@ -161,7 +161,7 @@ def convert_to_numpy(x):
 
 
 def is_tensor(x) -> bool:
-    """Whether `x` is an array or a symbolic tensor."""
+    """Return whether `x` is an array or a symbolic tensor."""
     return hasattr(x, "shape") and hasattr(x, "dtype")
 
 
@@ -176,35 +176,51 @@ def dtype(x) -> str:
 
 
 def zeros(shape, dtype=None):
-    """Return an array of zeros; an unknown batch size gives one row, which stands for all."""
-    return np.zeros(_one_row(shape), _kind(dtype or settings.floatx()))
+    """Return an array of zeros; in `call`, the unknown batch size gives each row its own."""
+    return _for_rows(partial(np.zeros, dtype=_kind(dtype or settings.floatx())), shape)
 
 
 def ones(shape, dtype=None):
-    """Return an array of ones; an unknown batch size gives one row, which stands for all."""
-    return np.ones(_one_row(shape), _kind(dtype or settings.floatx()))
+    """Return an array of ones; in `call`, the unknown batch size gives each row its own."""
+    return _for_rows(partial(np.ones, dtype=_kind(dtype or settings.floatx())), shape)
 
 
 empty = zeros
 
 
 def tile(x, repeats):
-    """Repeat an array as `numpy.tile`; one repetition for each row of a batch is none, since one row stands for all."""
-    return np.tile(x, _one_row(np.asarray(repeats, object).tolist()))
+    """Repeat an array as `numpy.tile`; in `call`, the unknown batch size repeats one row for each."""
+    return _for_rows(partial(np.tile, x), np.asarray(repeats, object).tolist())
 
 
-def _one_row(sizes):
-    """Return sizes with 1 for None, an unknown batch size."""
-    return tuple(1 if one is None else one for one in sizes) if isinstance(sizes, (tuple, list)) else sizes
+def repeat(x, repeats, axis=None):
+    """Repeat entries as `numpy.repeat`; in `call`, the unknown batch size repeats one row for each."""
+    return _for_rows(lambda _: x, [None]) if repeats is None else np.repeat(x, repeats, axis)
+
+
+def broadcast_to(x, shape):
+    """Return an array of a shape, as `numpy.broadcast_to`; in `call`, the unknown batch size gives each row its own."""
+    has_rows = getattr(symbolic.resolved(x), "batched", False)
+    return np.broadcast_to(x, shape) if has_rows else _for_rows(partial(np.broadcast_to, x), shape)
+
+
+def _for_rows(make, sizes):
+    """Return what a function makes of sizes; of an unknown first one, a batch's, once for each row."""
+    if not isinstance(sizes, (tuple, list)) or None not in sizes:
+        return make(sizes)
+    found, trace = make(tuple(1 if one is None else one for one in sizes)), symbolic.tracing.get()
+    if sizes[0] is not None or not hasattr(trace, "first") or getattr(found, "batched", False):
+        return found
+    return symbolic.RECORD[0]("rows", (trace.first, found), {})
 
 
 def full(shape, fill_value, dtype=None):
-    """Return an array of one value; an unknown batch size gives one row, which stands for all."""
-    return np.full(_one_row(shape), fill_value, _kind(dtype or settings.floatx()))
+    """Return an array of one value; in `call`, the unknown batch size gives each row its own."""
+    return _for_rows(partial(np.full, fill_value=fill_value, dtype=_kind(dtype or settings.floatx())), shape)
 
 
 def eye(N, M=None, k=0, dtype=None):
-    """The identity matrix."""
+    """Return the identity matrix."""
     return np.eye(N, M, k, _kind(dtype or settings.floatx()))
 
 
@@ -224,7 +240,7 @@ def view_as_real(x):
 
 
 def identity(n, dtype=None):
-    """The identity matrix."""
+    """Return the identity matrix."""
     return eye(n, dtype=dtype)
 
 
@@ -287,7 +303,7 @@ def normalize(x, axis=-1, order=2, epsilon=None):
 
 
 def moments(x, axes, keepdims=False, synchronized=False):
-    """The mean and the variance."""
+    """Return the mean and the variance."""
     axes = tuple(axes) if isinstance(axes, list) else axes
     return np.mean(x, axis=axes, keepdims=keepdims), np.var(x, axis=axes, keepdims=keepdims)
 
@@ -306,12 +322,12 @@ def multi_hot(inputs, num_classes=None, axis=-1, dtype=None, sparse=False):
 
 
 def unstack(x, num=None, axis=0):
-    """The parts of an array along an axis, without it."""
+    """Return the parts of an array along an axis, without it."""
     return [np.squeeze(part, axis=axis) for part in np.split(x, x.shape[axis] if num is None else num, axis=axis)]
 
 
 def slice(inputs, start_indices, shape):
-    """A block of an array from `start_indices` on, of a shape."""
+    """Return a block of an array from `start_indices` on, of a shape."""
     import builtins
 
     return inputs[tuple(builtins.slice(at, at + size) for at, size in zip(start_indices, shape, strict=True))]
@@ -356,7 +372,7 @@ def vectorized_map(function, elements):
 
 
 def binary_crossentropy(target, output, from_logits=False):
-    """The crossentropy of each entry."""
+    """Return the crossentropy of each entry."""
     if from_logits:
         return plain.softplus(output) - target * output
     p = np.clip(output, settings.epsilon(), 1.0 - settings.epsilon())
@@ -364,7 +380,7 @@ def binary_crossentropy(target, output, from_logits=False):
 
 
 def categorical_crossentropy(target, output, from_logits=False, axis=-1):
-    """The crossentropy of classes that are one-hot."""
+    """Return the crossentropy of classes that are one-hot."""
     from rnnkit import losses
 
     if axis not in (-1, len(output.shape) - 1):
@@ -373,7 +389,7 @@ def categorical_crossentropy(target, output, from_logits=False, axis=-1):
 
 
 def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
-    """The crossentropy of classes by their numbers."""
+    """Return the crossentropy of classes by their numbers."""
     from rnnkit import losses
 
     output = output if axis in (-1, len(output.shape) - 1) else np.moveaxis(output, axis, -1)

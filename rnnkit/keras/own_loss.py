@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,11 +11,10 @@ import numpy as np
 
 from rnnkit.execution.layer_tree import options_by_name
 from rnnkit.identity import Same
-from rnnkit.keras.reads import facts_read
+from rnnkit.keras.reads import Unknown, facts_read
 from rnnkit.keras.utils import unpack_x_y_sample_weight
 from rnnkit.layers.support.tape import GradientTape, plain
 from rnnkit.layers.support.weight_mapping import weight_keys
-from rnnkit.recording import operation
 from rnnkit.steps.nesting import mapped
 from rnnkit.training.objective import Part
 from rnnkit.training.own_steps import OwnStepper, OwnTally, numbers
@@ -26,17 +26,22 @@ class LossStepper(OwnStepper):
 
     Raises
     ------
-    Unrepeatable
-        If it isn't known what the loss or the metrics depend on.
+    Unknown
+        If it can't be told what the loss or the metrics depend on.
     """
 
     def __init__(self, model, compiled, nesting, own_metrics):
         super().__init__(model, compiled, nesting)
         self._nesting, self._own_metrics = mapped(nesting, lambda _: None), own_metrics
-        self.reads()
+        self._reads()
 
     def reads(self):
-        """Return, for comparison, what the loss and the metrics read besides their arguments."""
+        """Return, for comparison, what loss and metrics read besides their arguments; None if it can't be told."""
+        with suppress(Unknown):
+            return self._reads()
+        return None
+
+    def _reads(self):
         model, facts = self.model, [self._nesting, Same(self.compiled)]
         return facts + facts_read(model, ["compute_loss"]) + facts_read(model, self._own_metrics, weights=False)
 
@@ -73,7 +78,9 @@ class LossStepper(OwnStepper):
         with GradientTape() as tape:
             y_pred = model(x, training=True)
             loss = model._loss_of(x, y, y_pred, sample_weight, True)
-        sums = operation(lambda loss: np.array([loss, 1.0]), np.asanyarray(plain(loss)))
+        loss_now = np.asanyarray(plain(loss))
+        sums = np.ones(2, like=loss_now)
+        sums[0] = loss_now
         by_variable = lambda: tape.gradient(loss, model.trainable_variables)
         by_name = lambda names: dict(zip(names, by_variable(), strict=True))
         given = {"batch": batch, "outputs": plain(y_pred), "masks": None, "parts": [Part(sums)], "added": ()}

@@ -39,7 +39,7 @@ def _draw(function, shape, dtype, seed) -> Any:
     if not isinstance(trace, CallTrace):
         return _cast(function(_rng(seed), shape), dtype)
     rows, *sizes = shape
-    if isinstance(rows, int) and not isinstance(rows, symbolic.BatchLength):
+    if rows is not None:
         raise ValueError(f"expected draws in `call` of a shape that begins with ops.shape(x)[0], got {tuple(shape)}")
     seed = seed.next() if isinstance(seed, SeedGenerator) else settings.next_seed() if seed is None else seed
     zeros = symbolic.RECORD[0]("rows", (trace.first, np.zeros((1, *sizes))), {})
@@ -113,12 +113,12 @@ def categorical(logits, num_samples, dtype="int32", seed=None) -> np.ndarray:
 
 
 def shuffle(x, axis=0, seed=None) -> np.ndarray:
-    """The entries along an axis in a new order."""
+    """Return the entries along an axis in a new order."""
     return _rng(seed).permutation(np.asarray(x), axis=axis)
 
 
 def dropout(inputs, rate, noise_shape=None, seed=None) -> np.ndarray:
-    """An array with a share of its entries at 0, and the others scaled up."""
+    """Return an array with a share of its entries at 0, and the others scaled up."""
     inputs = np.asarray(inputs)
     kept = _rng(seed).random(inputs.shape if noise_shape is None else noise_shape) >= rate
     return inputs * kept.astype(inputs.dtype) / (1 - rate or 1)

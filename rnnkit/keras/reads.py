@@ -1,4 +1,4 @@
-"""What a model's own method reads besides its arguments, where its bytecode shows all of it.
+"""Reads of a model's own method besides its arguments, where its bytecode shows all of them.
 
 A recording of such a method stays true while all of that is the same. The bytecode of the method, and of the user's
 functions that it calls, may name functions of arrays, NumPy's and Keras's, numbers and texts, and attributes of layers
@@ -22,7 +22,6 @@ from rnnkit.execution.array_functions import is_traceable
 from rnnkit.execution.layer_tree import all_layers
 from rnnkit.identity import Same
 from rnnkit.keras import losses, ops, settings
-from rnnkit.recording import Unrepeatable
 
 _PLAIN = {bool, int, float, str, type(None)}
 _BUILTINS = set(
@@ -46,8 +45,12 @@ _OPERATIONS = tuple(
 )
 
 
+class Unknown(Exception):
+    """Error of a method that may read anything."""
+
+
 def facts_read(model: Any, names: Iterable[str], weights: bool = True) -> list:
-    """Return, for comparison, all that methods of a model read; `Unrepeatable` if that isn't known.
+    """Return, for comparison, all that methods of a model read; `Unknown` if that can't be told.
 
     Without `weights`, neither weights nor layers may be among it, nor the model but for its attributes.
     """
@@ -67,7 +70,7 @@ class _Reads:
         self._seen: set[FunctionType] = set()
         for kind in {kind for layer in self.layers for kind in type(layer).__mro__ if not is_own(kind)}:
             if "__getattr__" in vars(kind) or (kind is not object and "__getattribute__" in vars(kind)):
-                raise Unrepeatable(f"{kind.__name__} finds attributes itself")
+                raise Unknown(f"{kind.__name__} finds attributes itself")
 
     def function(self, function: FunctionType) -> None:
         """Add what a function of the user's reads."""
@@ -83,14 +86,14 @@ class _Reads:
                 if name in function.__globals__:
                     self.value(function.__globals__[name])
                 elif name not in _BUILTINS:
-                    raise Unrepeatable(f"{function.__qualname__} reads {name!r}")
+                    raise Unknown(f"{function.__qualname__} reads {name!r}")
             elif operation in ("LOAD_DEREF", "LOAD_CLASSDEREF"):
                 if name in cells and name != "__class__":
                     self.value(cells[name].cell_contents)
             elif operation in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR"):
                 self.attribute(name)
             elif not operation.startswith(_OPERATIONS) and (operation != "STORE_DEREF" or name in cells):
-                raise Unrepeatable(f"{function.__qualname__} does {operation}")
+                raise Unknown(f"{function.__qualname__} does {operation}")
 
     def attribute(self, name: str) -> None:
         """Add what an attribute of this name reads, whatever object has it."""
@@ -106,14 +109,14 @@ class _Reads:
             known, value = True, vars(kind)[name]
             if is_own(kind):
                 if name not in _OF_MODELS:
-                    raise Unrepeatable(f"{name!r} of {layer.name!r} is read")
+                    raise Unknown(f"{name!r} of {layer.name!r} is read")
             else:
                 value = value.fget if isinstance(value, property) else value
                 if not self.inside and isinstance(value, FunctionType) and not _reads_attributes(value.__code__):
-                    raise Unrepeatable(f"{layer.name!r} is used as a whole")
+                    raise Unknown(f"{layer.name!r} is used as a whole")
                 self.value(value)
         if not known:
-            raise Unrepeatable(f"an attribute {name!r} is read")
+            raise Unknown(f"an attribute {name!r} is read")
 
     def value(self, value: Any) -> None:
         """Add a value, and what it reads if it is a function of the user's."""
@@ -131,7 +134,7 @@ class _Reads:
         elif self._is_known(value):
             self.facts.append(Same(value))
         else:
-            raise Unrepeatable(f"{kind.__name__} {value!r} is read")
+            raise Unknown(f"{kind.__name__} {value!r} is read")
 
     def _is_known(self, value) -> bool:
         """Return whether a value does the same as long as it is the same, or is watched itself."""

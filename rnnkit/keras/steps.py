@@ -16,13 +16,14 @@ from rnnkit.execution.assignments import by_attributes
 from rnnkit.execution.layer_tree import all_layers
 from rnnkit.keras import tree
 from rnnkit.keras.own_loss import LossStepper
+from rnnkit.keras.reads import Unknown
 from rnnkit.keras.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.support.tape import GradientTape, TapeArray, plain
 from rnnkit.layers.support.variable import assign_all
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.subclassed_layer import SubclassedLayer, own_metrics
-from rnnkit.recording import Unrepeatable, unrepeatable
+from rnnkit.recording import unrepeatable
 from rnnkit.steps.nesting import leaves_of, mapped, paths
 from rnnkit.training.batches import Arrays, Names, brings_batches
 from rnnkit.training.own_steps import Items, OwnStepper, flat, numbers, weighted_loss
@@ -144,11 +145,11 @@ class StepsOfModel(Assembled):
     # Calls of the steps
 
     def _overrides(self, *names) -> bool:
-        """Whether the program defines one of these itself."""
+        """Return whether the program defines one of these itself."""
         return any(name in vars(self) or getattr(type(self), name) is not getattr(StepsOfModel, name) for name in names)
 
     def _has_own_steps(self) -> bool:
-        """Whether training and evaluation call the program's own steps."""
+        """Return whether training and evaluation call the program's own steps."""
         return self._overrides(*_TRAINING)
 
     def compile(self, *arguments, **keywords) -> None:
@@ -251,7 +252,7 @@ class StepsOfModel(Assembled):
         if source.nesting is not None and not self._overrides("train_step") and not own_metrics(self):
             metrics = [one for one in _OF_METRICS if self._overrides(one)]
             if not _makes_masks(self) or not (metrics or compiled.metrics):
-                with suppress(Unrepeatable):
+                with suppress(Unknown):
                     return LossStepper(self, compiled, source.nesting, metrics)
         return OwnStepper(self, compiled, source.nesting)
 

@@ -10,8 +10,8 @@ from typing import Any
 from rnnkit import interop
 from rnnkit.arguments import is_own
 from rnnkit.callbacks import Callback, LearningRateScheduler, ReduceLROnPlateau
+from rnnkit.interop.keras_kinds import Argument
 from rnnkit.keras import losses, metrics, optimizers
-from rnnkit.keras.arguments import Argument
 from rnnkit.keras.overriding import check
 from rnnkit.keras.steps import StepsOfModel, in_keras_order
 from rnnkit.layers.base import UsersOwn

@@ -8,7 +8,7 @@ from rnnkit.keras.left_out import others
 
 
 def is_nested(structure) -> bool:
-    """Whether this is a list, a tuple or a dict."""
+    """Return whether this is a list, a tuple or a dict."""
     return isinstance(structure, (list, tuple, dict))
 
 

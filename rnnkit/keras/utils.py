@@ -135,7 +135,7 @@ def unpack_x_y_sample_weight(data):
 
 
 def is_keras_tensor(x) -> bool:
-    """Whether this is a symbolic tensor, such as that of `Input`."""
+    """Return whether this is a symbolic tensor, such as that of `Input`."""
     return isinstance(x, SymbolicTensor)
 
 

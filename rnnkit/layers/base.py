@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Never, Self
@@ -28,6 +29,7 @@ from rnnkit.execution.layer_tree import (
 )
 from rnnkit.execution.runner import Runner
 from rnnkit.hints import Array, Config, CustomObjects, DType, Regularizer, Seed, Shape
+from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import (
     array_kinds,
     device_transfer,
@@ -61,6 +63,7 @@ NO_MORE: Mapping[str, Any] = {}  # no other keywords of a call
 ENSEMBLE: list[Callable] = []  # the function that makes an ensemble of a layer, registered by the models
 
 
+_ALONE = 3 << 24  # multiply-adds of a product with the Hessian that one thread does: as long as the Python of a call
 _NUMBERS = {int, float, np.float32, np.float64, np.ndarray}
 
 _signature = functools.lru_cache(maxsize=256)(inspect.signature)
@@ -166,7 +169,7 @@ class Layer(Shown, Configurable):
     _padding: str | None = None
     _takes_list = False  # whether a list of arrays is what it merges, rather than sequences
     _least_axes: int | None = None  # the least number of axes of its input, `_least_rank` unless given
-    _turns_time: Sequence[bool] = (False,)  # for each output, whether its steps are in the reverse order of the input's
+    _reverses_time: Sequence[bool] = (False,)  # for each output, whether its steps are in the input's reverse order
     _reads_ids = _reads_complex = False  # whether its inputs are integer ids, and whether they are complex numbers
     _stream_refusal: str | None = "needs whole sequences"  # why it can't take one step at a time; None if it can
 
@@ -214,7 +217,9 @@ class Layer(Shown, Configurable):
         self.activity_regularizer: Any = regularizers.get(activity_regularizer)
         self._call_runner = Runner() if self.activity_regularizer is None else RegularizedCalls()
         self._vjp_runner = VJPRunner()
-        self._hvp_runners: dict[tuple[str, ...], Runner] = {}  # by the names of what they are by
+        self._hvp_runners: dict[tuple[str, ...], Runner] = defaultdict(
+            functools.partial(Runner, _ALONE)
+        )  # of products with the Hessian, by the names of what they are by
         self._assigned = Assigned()
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -706,6 +711,34 @@ class Layer(Shown, Configurable):
         """
         return self._call(inputs, mask, training, options(checkpoint, truncate))
 
+    # Steps one at a time
+
+    @tracebacks.edge
+    def stream(self, batch: Any = 1) -> Stream:
+        """Return a stream that runs this layer or model one step at a time, see `rnnkit.layers.stream.Stream`.
+
+        Parameters
+        ----------
+        batch : int
+            The number of sequences side by side.
+
+        Raises
+        ------
+        ValueError
+            If it isn't built, or a layer needs whole sequences.
+
+        Examples
+        --------
+        >>> import numpy as np, rnnkit as rk
+        >>> model = rk.Sequential([rk.LSTM(4, return_sequences=True), rk.Dense(1)], seed=0)
+        >>> x = np.ones((2, 3, 1), "float32")
+        >>> y = model(x)
+        >>> stream = model.stream(batch=2)
+        >>> all(np.array_equal(stream.step(x[:, t]), y[:, t]) for t in range(3))
+        True
+        """
+        return Stream(self, batch)
+
     # Shapes and masks
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -816,9 +849,9 @@ class Layer(Shown, Configurable):
         return arguments(type(self), config, hidden)
 
     def __repr__(self) -> str:
-        from rnnkit.cards import told
+        from rnnkit.cards import text_or_empty
 
-        return f"{type(self).__name__}({told(self._arguments)})"
+        return f"{type(self).__name__}({text_or_empty(self._arguments)})"
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """Return how every step inside is compiled, as `RNN.explain`, each text behind the step's path."""

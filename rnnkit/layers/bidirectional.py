@@ -18,7 +18,6 @@ from rnnkit.layers.support.added_losses import unregularized
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.seeds import adopt_seed, seeds_for_parts
-from rnnkit.recording import noted, plain
 from rnnkit.serialization.configuration import serialize
 
 # Merges of the outputs of both directions: the result, and the function that splits its cotangent.
@@ -132,8 +131,7 @@ class Bidirectional(OverSequences):
         return self.forward_layer.stateful
 
     def _shown(self, results):
-        forward, backward = results
-        return self._with_states(self._merged(forward, backward, self.return_sequences)[0], forward, backward)
+        return self._with_states(self._merged(results, self.return_sequences)[0], *results[:2])
 
     def _with_states(self, output, forward, backward):
         """Return the result of a call from the merged output."""
@@ -143,8 +141,8 @@ class Bidirectional(OverSequences):
         return (*outputs, *self._packed(forward.states, backward.states))
 
     def _differentiated(self, results, with_constants):
-        in_time, (forward, backward) = self.return_sequences, results
-        output, parted = self._merged(forward, backward, in_time)
+        in_time, (forward, backward, _) = self.return_sequences, results
+        output, parted = self._merged(results, in_time)
         outputs = self._with_states(output, forward, backward)
         count, first = 2 if self.merge_mode is None else 1, len(forward.states)
 
@@ -173,16 +171,16 @@ class Bidirectional(OverSequences):
         return Gradients(weights, d_x, states, constants if with_constants else None)
 
     def _through_time(self, results):
-        forward, backward = results
-        return self._merged(forward, backward, True)[0], self._packed(forward.trajectory, backward.trajectory)
+        forward, backward, _ = results
+        return self._merged(results, True)[0], self._packed(forward.trajectory, backward.trajectory)
 
-    def _run(self, arguments: tuple, gradient=None, **wishes) -> list[Result]:
-        """Return the results of both directions, as `RNN._run`."""
+    def _run(self, arguments: tuple, gradient=None, **wishes) -> tuple[Result, Result, np.ndarray | None]:
+        """Return the results of both directions, as `RNN._run`, and the array of both outputs if there is one."""
         x, start, *others = arguments
         x, layers = validation.numbers(x, "x"), (self.forward_layer, self.backward_layer)
         starts = (None, None) if start is None else self._split(start, "initial_state")
         in_time = wishes.get("sequences", self.return_sequences)
-        places = self._places(x) if in_time else (None, None)
+        whole, *places = self._places(x) if in_time else (None, None, None)
         wishes["zero_masked"] = True  # a held output of one direction would be merged with a new one
         with all_or_nothing(self):
             results = [
@@ -196,31 +194,34 @@ class Bidirectional(OverSequences):
                 )
             if not self.built:
                 build_with(self, self.forward_layer._input_shape, self.forward_layer.dtype)
-        return results
+        forward, backward = results
+        if whole is not None and not all(np.may_share_memory(whole, one.outputs) for one in results):
+            whole = None
+        return forward, backward, whole
 
     def _places(self, x):
-        """Return places for both outputs side by side in one array; None if these aren't known yet."""
+        """Return an array and places in it for both outputs, side by side; None if these aren't known yet."""
         open_axes = x.shape[:2]
         if isinstance(x, DeviceArray) or not self.built or self.merge_mode != "concat" or len(open_axes) != 2:
-            return None, None
+            return None, None, None
         executions = [one._execution for one in (self.forward_layer, self.backward_layer)]
         if any(one.step.takes_constants for one in executions):
-            return None, None  # the output's shape comes with the constants
+            return None, None, None  # the output's shape comes with the constants
         first, second = (one.output_shape() for one in executions)
         if len(first) != 1 or len(second) != 1:
-            return None, None
-        whole = np.empty((*open_axes, first[0] + second[0]), self.forward_layer.dtype)
-        return whole[..., : first[0]], whole[:, ::-1, first[0] :]
+            return None, None, None
+        whole = np.empty((*open_axes, first[0] + second[0]), self.forward_layer.dtype, like=x)
+        return whole, whole[..., : first[0]], whole[:, ::-1, first[0] :]
 
-    def _merged(self, forward, backward, sequences):
+    def _merged(self, results, sequences):
         """Return the merged output, and the function that splits its cotangent."""
+        forward, backward, whole = results
         if not sequences:
             return self._merge(forward.last, backward.last)
         if isinstance(forward.outputs, DeviceArray):
             return MERGES[self.merge_mode](forward.outputs, backward.outputs[:, ::-1].copy())
-        whole = plain(forward.outputs).base
-        if whole is not None and whole is plain(backward.outputs).base:
-            return noted(whole), _parted_at(forward.outputs.shape[-1])  # both were written side by side
+        if whole is not None:  # both were written side by side
+            return whole, _parted_at(forward.outputs.shape[-1])
         return self._merge(forward.outputs, backward.outputs[:, ::-1].copy())
 
     def _merge(self, forward, backward):
@@ -265,8 +266,8 @@ class Bidirectional(OverSequences):
         return (output, *states) if self.return_state else output
 
     @property
-    def _turns_time(self):  # type: ignore[override]
-        return self.forward_layer._turns_time * (2 if self.merge_mode is None else 1)
+    def _reverses_time(self):  # type: ignore[override]
+        return self.forward_layer._reverses_time * (2 if self.merge_mode is None else 1)
 
     @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Unpack
 
-import numpy as np
-
 from rnnkit import constraints, regularizers
 from rnnkit.activations import activation
 from rnnkit.arguments import positive_integer
@@ -14,9 +12,8 @@ from rnnkit.hints import Activation, Constraint, Initializer, LayerOptions, Regu
 from rnnkit.initializers import initializer
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.noise import ByRate
-from rnnkit.layers.support.seeds import draw_generator
+from rnnkit.layers.support.seeds import drawn
 from rnnkit.layers.weighted import arguments_of
-from rnnkit.recording import operation
 from rnnkit.steps.cell import Cell
 
 
@@ -122,9 +119,5 @@ class Dropout(ByRate):
     """
 
     def _noise(self, x):
-        kept = operation(self._random, x.shape, draws=True) >= self.rate
+        kept = drawn(self, lambda rng: rng.random(x.shape)) >= self.rate
         return kept * x.dtype.type(0 if self.rate == 1 else 1 / (1 - self.rate)), None
-
-    def _random(self, size, out=None) -> np.ndarray:
-        """Numbers from 0 to 1."""
-        return draw_generator(self).random(size, out=out)

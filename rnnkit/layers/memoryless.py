@@ -53,12 +53,12 @@ class Memoryless(CellLayer):
         return outputs, Pullback(outputs, self.dtype, pull, partial(pull, x=False))
 
     def _along(self, x, tangent, weights, wanted) -> Result:
-        """The results of the dual along a direction, see `Execution.along`: of the steps of x."""
+        """Return the results of the dual along a direction, see `Execution.along`: of the steps of x."""
         moved = None if tangent is None else self._steps(tangent)
         return self._execution.along(self._record(self._steps(x)), Tangents(moved, weights=weights), wanted)
 
     def _run(self, inputs, mask, gradient=False) -> tuple[tuple, Result]:
-        """The shape of x, and the result of its steps."""
+        """Return the shape of x, and the result of its steps."""
         x = validation.numbers(inputs, "x")
         if x.ndim < 2:
             raise validation.shape_error("x", "batch, …", self._input_shape[-1:] if self.built else None, x.shape)
@@ -85,15 +85,15 @@ class Memoryless(CellLayer):
         return validation.reshapeable(x).reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
 
     def _given_back(self, steps, shape):
-        """The outputs of the steps of an x of this shape, as its rows."""
+        """Return the outputs of the steps of an x of this shape, as its rows."""
         return steps.reshape(*shape[:-1], *steps.shape[2:])
 
     def _x_back(self, steps, shape):
-        """The cotangent of an x of this shape, from that of its steps."""
+        """Return the cotangent of an x of this shape, from that of its steps."""
         return self._given_back(steps, shape)
 
     def _cotangent_steps(self, d, shape):
-        """A cotangent of the outputs as one of the steps, which have this shape."""
+        """Return a cotangent of the outputs as one of the steps, which have this shape."""
         return d.reshape(shape)
 
     def _execute(self, x, gradient) -> Result:
@@ -124,7 +124,7 @@ class Memoryless(CellLayer):
         self._execution = self._executed(self._cell, features)
 
     def _shape_of_step(self, shape) -> tuple:
-        """The shape of the result for an x of this one, by the step: by one for a trial before the layer is built."""
+        """Return the shape of the result for an x of this one, by the step: a trial before the layer is built."""
         execution = self._execution
         if execution is None:
             trial, dtype = self._cell_for(shape), np.dtype("float32")
@@ -136,7 +136,7 @@ class Memoryless(CellLayer):
         return execution.output_shape()
 
     def _cell_for(self, shape) -> Cell:
-        """A new cell for an x of this shape."""
+        """Return a new cell for an x of this shape."""
         raise NotImplementedError
 
     _step_cell: Any = property(attrgetter("_cell"))

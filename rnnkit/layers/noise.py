@@ -11,9 +11,8 @@ from rnnkit.arguments import fraction, is_integer, shown
 from rnnkit.cells.standard import InvertedDropout
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.base import any_shape
-from rnnkit.layers.support.seeds import draw_generator
+from rnnkit.layers.support.seeds import drawn
 from rnnkit.layers.weighted import Computed, scaled
-from rnnkit.recording import operation
 
 
 class Noise(Computed):
@@ -30,8 +29,7 @@ class Noise(Computed):
 
     def _noise(self, x) -> tuple:
         """The factor and what is added, for an x; None for nothing."""
-        drawn = lambda: tuple(np.asarray(one, x.dtype) for one in self._drawn(draw_generator(self), x.shape))
-        return operation(drawn, draws=True)
+        return drawn(self, lambda rng: tuple(np.asarray(one, x.dtype) for one in self._drawn(rng, x.shape)))
 
     def _drawn(self, rng, shape):
         """The factor and what is added, for an x of this shape."""

@@ -1,19 +1,21 @@
-"""Normalization of every row on its own: LayerNormalization and UnitNormalization."""
+"""Normalization of every row on its own: LayerNormalization, GroupNormalization and UnitNormalization."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit import constraints, regularizers
-from rnnkit.arguments import number_from_zero
+from rnnkit.arguments import integer, number_from_zero, positive_integer
 from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
+from rnnkit.layers.base import Layer
 from rnnkit.layers.memoryless import FunctionCell
 from rnnkit.layers.over_axes import OverAxes
-from rnnkit.layers.weighted import arguments_of
+from rnnkit.layers.weighted import Computed, OwnWeight, arguments_of
 from rnnkit.steps.cell import Cell
 
 
@@ -49,7 +51,55 @@ class LayerNormalizationCell(Cell):
         return y, states
 
 
-class LayerNormalization(OverAxes):
+class ScaledAndShifted(Layer):
+    """Base of normalizations, which multiply by ``gamma`` and add ``beta``.
+
+    Parameters
+    ----------
+    epsilon : float
+        Added to the variance.
+    center, scale : bool
+        Whether there are ``beta`` and ``gamma``.
+    """
+
+    center: bool
+    scale: bool
+
+    def __init__(
+        self,
+        epsilon: float,
+        center: bool,
+        scale: Any,
+        beta_initializer: Initializer,
+        gamma_initializer: Initializer,
+        beta_regularizer: Regularizer,
+        gamma_regularizer: Regularizer,
+        beta_constraint: Constraint,
+        gamma_constraint: Constraint,
+        **options: Any,
+    ):
+        super().__init__(**options)
+        self.epsilon: float = number_from_zero(epsilon, "epsilon")
+        self.center, self.scale = bool(center), bool(scale)
+        self.beta_initializer: Callable[..., Any] = initializer(beta_initializer)
+        self.gamma_initializer: Callable[..., Any] = initializer(gamma_initializer)
+        self.beta_regularizer: Any = regularizers.get(beta_regularizer)
+        self.gamma_regularizer: Any = regularizers.get(gamma_regularizer)
+        self.beta_constraint: Any = constraints.get(beta_constraint)
+        self.gamma_constraint: Any = constraints.get(gamma_constraint)
+
+    @property
+    def has_gamma(self) -> bool:
+        """Return whether it scales."""
+        return self.scale
+
+    @property
+    def has_beta(self) -> bool:
+        """Return whether it shifts."""
+        return self.center
+
+
+class LayerNormalization(ScaledAndShifted, OverAxes):
     """Each row's entries along some axes with mean 0 and variance 1, then scaled and shifted (Ba et al. 2016).
 
     It equals, along `axis`::
@@ -58,9 +108,6 @@ class LayerNormalization(OverAxes):
 
     Parameters
     ----------
-    epsilon : float
-    center, scale : bool
-        Whether there are ``beta`` and ``gamma``, each of the sizes of the axes.
     rms_scaling : bool
         Divide only, and subtract no mean: ``x / np.sqrt(x.var(axis) + epsilon) * gamma``, as Keras has it.
 
@@ -72,9 +119,7 @@ class LayerNormalization(OverAxes):
            [-1.,  1.]])
     """
 
-    center: bool
     rms_scaling: Any
-    scale: bool
 
     def __init__(
         self,
@@ -92,15 +137,11 @@ class LayerNormalization(OverAxes):
         rms_scaling: bool = False,
         **options: Unpack[LayerOptions],
     ):
-        super().__init__(axis, **options)
-        self.epsilon: float = number_from_zero(epsilon, "epsilon")
-        self.center, self.scale, self.rms_scaling = bool(center), bool(scale), bool(rms_scaling)
-        self.beta_initializer: Callable[..., Any] = initializer(beta_initializer)
-        self.gamma_initializer: Callable[..., Any] = initializer(gamma_initializer)
-        self.beta_regularizer: Any = regularizers.get(beta_regularizer)
-        self.gamma_regularizer: Any = regularizers.get(gamma_regularizer)
-        self.beta_constraint: Any = constraints.get(beta_constraint)
-        self.gamma_constraint: Any = constraints.get(gamma_constraint)
+        super().__init__(
+            epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer,
+            beta_constraint, gamma_constraint, axis=axis, **options,
+        )  # fmt: skip
+        self.rms_scaling = bool(rms_scaling)
 
     @property
     def has_gamma(self) -> bool:
@@ -114,6 +155,124 @@ class LayerNormalization(OverAxes):
 
     def _cell_for(self, shape):
         return LayerNormalizationCell(self, self._sizes(shape))
+
+
+class GroupNormalization(ScaledAndShifted, Computed):
+    """Each row's features in groups, each group with mean 0 and variance 1 over all steps (Wu and He 2018).
+
+    It equals, for x ``(B, …, F)``::
+
+        parts = x.reshape(*x.shape[:-1], groups, F // groups)
+        over = (*range(1, x.ndim - 1), x.ndim)  # all axes but those of rows and groups
+        y = (parts - parts.mean(over, keepdims=True)) / np.sqrt(parts.var(over, keepdims=True) + epsilon)
+        y.reshape(x.shape) * gamma + beta
+
+    Steps under a mask count as all others do.
+
+    Parameters
+    ----------
+    groups : int
+        A divisor of the number of features; -1 for a group of each.
+    axis : int
+        That of the features, not the batch axis; its size has to be known when the layer is built.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.GroupNormalization(2, epsilon=0.0)(np.array([[1.0, 3.0, 10.0, 50.0]]))
+    array([[-1.,  1., -1.,  1.]])
+    """
+
+    _least_rank = 2
+    _padding = "lengths"
+
+    def __init__(
+        self,
+        groups: int = 32,
+        axis: Any = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: Any = True,
+        beta_initializer: Initializer = "zeros",
+        gamma_initializer: Initializer = "ones",
+        beta_regularizer: Regularizer = None,
+        gamma_regularizer: Regularizer = None,
+        beta_constraint: Constraint = None,
+        gamma_constraint: Constraint = None,
+        **options: Unpack[LayerOptions],
+    ):
+        super().__init__(
+            epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer,
+            beta_constraint, gamma_constraint, **options,
+        )  # fmt: skip
+        self.groups: int = -1 if groups == -1 else positive_integer(groups, "groups")
+        self.axis: Any = integer(axis, "axis")
+        if self.axis == 0:
+            raise ValueError("expected axis as that of the features, not the batch axis 0; got 0")
+
+    def _shape(self, shape):
+        found = super()._shape(shape)
+        if not -len(found) < self.axis < len(found):
+            raise ValueError(f"expected x of {self.name!r} with an axis {self.axis} behind the batch axis, got {found}")
+        return found
+
+    def _opened(self, shape):
+        return tuple(size if axis == self.axis % len(shape) else None for axis, size in enumerate(shape))
+
+    def _check_shape(self, shape):
+        expected = self._input_shape
+        if (len(shape) != len(expected) and self.axis > 0) or shape[self.axis] != expected[self.axis]:
+            raise ValueError(f"expected x of shape {expected}, as the layer was built for, got {tuple(shape)}")
+
+    def _own_weights(self, shape):
+        size = shape[self.axis]
+        if size is None:
+            raise ValueError(f"expected a known size of the axis {self.axis} of {self.name!r}, got {shape}")
+        if self.groups > 0 and size % self.groups:
+            raise ValueError(f"expected features in {self.groups} equal groups for {self.name!r}, got {size}")
+        there = {"gamma": self.has_gamma, "beta": self.has_beta}
+        return {name: OwnWeight.by_arguments(self, name, (size,)) for name, own in there.items() if own}
+
+    def _computed(self, weights, x, mask, training):
+        rows = self._in_rows(x)
+        from_mean = rows - rows.mean(axis=-1, keepdims=True)
+        inverse = 1 / np.sqrt((from_mean * from_mean).mean(axis=-1, keepdims=True) + self.epsilon)
+        normal = from_mean * inverse
+        wide = tuple(-1 if axis == self.axis % x.ndim else 1 for axis in range(x.ndim))
+        gamma, beta = (weights[name].reshape(wide) if name in weights else None for name in ("gamma", "beta"))
+        plain = self._from_rows(normal, x.shape)
+
+        def back(d):
+            over = tuple(axis for axis, size in enumerate(wide) if size == 1)
+            by = {"gamma": d * plain, "beta": d}
+            sums = {name: np.sum(by[name], axis=over, dtype=np.float64) for name in weights}
+            d_normal = self._in_rows(d if gamma is None else d * gamma)
+            along = (d_normal * normal).mean(axis=-1, keepdims=True)
+            d_rows = inverse * (d_normal - d_normal.mean(axis=-1, keepdims=True) - normal * along)
+            return {name: one.astype(x.dtype) for name, one in sums.items()}, self._from_rows(d_rows, x.shape)
+
+        y = plain if gamma is None else plain * gamma
+        return y if beta is None else y + beta, back
+
+    def _in_rows(self, x):
+        """``(B, …, F, …)`` as ``(B, groups, n)``, with the numbers of a group side by side."""
+        x = np.moveaxis(x, self.axis, -1)
+        groups = x.shape[-1] if self.groups < 0 else self.groups
+        parts = np.moveaxis(x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups), -2, 1)
+        return parts.reshape(x.shape[0], groups, math.prod(parts.shape[2:]))
+
+    def _from_rows(self, rows, shape):
+        """Return rows as an array of this shape."""
+        others = [size for axis, size in enumerate(shape) if axis != self.axis % len(shape)]
+        size = shape[self.axis]
+        parts = rows.reshape(shape[0], rows.shape[1], *others[1:], size // rows.shape[1])
+        found = np.moveaxis(parts, 1, -2).reshape(*others, size)
+        return found if self.axis in (-1, len(shape) - 1) else np.moveaxis(found, -1, self.axis).copy()
+
+    @property
+    def _stream_refusal(self):  # type: ignore[override]
+        rank = 0 if self._input_shape is None else len(self._input_shape)
+        return "computes along the time axis" if rank > 2 else None
 
 
 class UnitNormalization(OverAxes):

@@ -121,7 +121,7 @@ def operation(package: str, name: str | None = None) -> Callable[[Callable], Cal
 
 
 def record(name: str, arguments, keywords) -> Any:
-    """The symbolic result of an operation on symbolic tensors, and of what else it is called with."""
+    """Return the symbolic result of an operation on symbolic tensors, and of what else it is called with."""
     tensors: list[SymbolicTensor] = []
     given = [_encoded(one, tensors) for one in arguments]
     more = {key: _encoded(one, tensors) for key, one in keywords.items()}
@@ -139,10 +139,8 @@ _PLAIN = (bool, int, str, type(None))
 
 
 def _encoded(value, tensors: list) -> Any:
-    """An argument as JSON values, its symbolic tensors by their place in a list that they are added to."""
+    """Return an argument as JSON values, its symbolic tensors by their place in a list that they are added to."""
     value = symbolic.resolved(value)
-    if isinstance(value, symbolic.BatchLength):
-        return None
     if isinstance(value, SymbolicTensor):
         place = next((i for i, one in enumerate(tensors) if one is value), len(tensors))
         if place == len(tensors):
@@ -204,7 +202,7 @@ _RESHAPING = ("numpy:reshape", "numpy:broadcast_to")
 
 
 def _with_batch(arguments, keywords):
-    """A shape whose first None is the batch size of the array, and a second one what is left."""
+    """Return a shape whose first None is the batch size of the array, and a second one what is left."""
     array, *others = arguments
     shape = others[0] if others else keywords.get("shape", keywords.get("newshape"))
     if not isinstance(shape, (tuple, list)) or None not in shape:
@@ -216,7 +214,7 @@ def _with_batch(arguments, keywords):
 
 
 def _resolved(name: str) -> Callable:
-    """The function that an operation's name stands for."""
+    """Return the function that an operation's name stands for."""
     if name in _OWN:
         return _OWN[name]
     module, _, function = name.partition(":")
@@ -235,7 +233,7 @@ def _resolved(name: str) -> Callable:
 
 
 def _rows(like, array):
-    """An array ``(1, …)`` for each row of another."""
+    """Return an array ``(1, …)`` for each row of another."""
     return np.broadcast_to(array, (like.shape[0], *array.shape[1:]))
 
 

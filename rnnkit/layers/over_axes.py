@@ -70,7 +70,7 @@ class OverAxes(Memoryless):
             raise ValueError(f"expected x of shape {expected}, as the layer was built for, got {tuple(shape)}")
 
     def _order(self, rank: int) -> list[int]:
-        """The axes with those that the step sees at the end."""
+        """Return the axes with those that the step sees at the end."""
         axes = self.sees(rank)
         return [*(axis for axis in range(rank) if axis not in axes), *axes]
 
@@ -95,7 +95,7 @@ class OverAxes(Memoryless):
 
 
 def _transposed(array, order):
-    """An array with its axes in another order, contiguous."""
+    """Return an array with its axes in another order, contiguous."""
     if order == sorted(order):
         return array.copy() if isinstance(array, DeviceArray) and not array.contiguous else array
     return array.transpose(order).copy()

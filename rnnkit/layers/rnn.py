@@ -21,6 +21,7 @@ from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.cells.standard import StandardCell
 from rnnkit.circumstances import circumstances, weights_now
 from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
+from rnnkit.docstrings import described_as
 from rnnkit.execution.execution import Execution, initial_states
 from rnnkit.execution.layer_tree import all_or_nothing, build_with
 from rnnkit.execution.tangents import BY_ROW, Tangents, parted, together
@@ -30,11 +31,10 @@ from rnnkit.layers.over_sequences import OverSequences
 from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import device_transfer, entry, validation
 from rnnkit.layers.support.pullback import Gradients, Pullback
-from rnnkit.layers.support.seeds import draw_generator, weight_generator
+from rnnkit.layers.support.seeds import drawn, weight_generator
 from rnnkit.layers.support.symbolic import leaves, shape_leaves
 from rnnkit.layers.support.symbolic import mapped as each_mapped
 from rnnkit.layers.support.weight_mapping import complex_names
-from rnnkit.recording import operation
 from rnnkit.serialization.registry import reading
 from rnnkit.steps.cell import ALONE, Cell, as_cell, call_initial, prepare
 from rnnkit.steps.declared import DeclaredCell
@@ -421,7 +421,8 @@ class RNN(CellLayer, OverSequences):
         execution, step, batch_size = self._execution, self._execution.step, fields["x"].shape[0]
         draws = {}
         if step.draws and (names := step.used_draws(fields["constants"], fields["training"])):
-            draws = operation(self._draw, names, batch_size, draws=True)
+            draw, dtype = step.draw, self.dtype
+            draws = drawn(self, lambda rng: {name: draw(name, batch_size, rng, dtype) for name in names})
         if states is None:
             states = initial_states(step, batch_size, self.dtype)
         record = Record(states=states, weights=weights_now(self.cell._all_weights()), draws=draws, **fields)
@@ -440,10 +441,6 @@ class RNN(CellLayer, OverSequences):
         elif self.stateful:
             self._kept = tuple(state.copy() for state in result.states)
         return result
-
-    def _draw(self, names, batch_size) -> dict[str, np.ndarray]:
-        rng, step = draw_generator(self), self._execution.step
-        return {name: step.draw(name, batch_size, rng, self.dtype) for name in names}
 
     def _constants(self, constants, batch_size, dtype):
         takes = self._execution.step.takes_constants if self._execution else self.cell._takes("constants")
@@ -494,21 +491,15 @@ class RNN(CellLayer, OverSequences):
         return self._kept if self.stateful else None
 
     @tracebacks.edge
+    @described_as(CellLayer.stream)
     def stream(self, batch: Any = 1, constants: Array = None, initial_state: Array = None) -> Stream:
         """Return a stream that runs this layer one step at a time, see `Stream`.
 
         Parameters
         ----------
-        batch : int
-            The number of sequences side by side.
         constants : list of array_like (B, …), optional
         initial_state : list of array_like ``(B, *state)``, optional
             The states at the start, now and after a reset.
-
-        Raises
-        ------
-        ValueError
-            If it isn't built, or goes backwards.
         """
         return Stream(self, batch, constants, initial_state)
 
@@ -652,7 +643,7 @@ class RNN(CellLayer, OverSequences):
         return shape[2:] if nesting is None else nesting
 
     @property
-    def _turns_time(self):  # type: ignore[override]
+    def _reverses_time(self):  # type: ignore[override]
         return [self.go_backwards and self.return_sequences]
 
     @entry.entered_mask

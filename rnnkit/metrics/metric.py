@@ -74,7 +74,7 @@ class Measure(Configurable):
 
     @property
     def variables(self) -> list:
-        """What the metric has added up, each with ``value`` and ``assign``.
+        """The sums of the metric, each with ``value`` and ``assign``.
 
         Raises
         ------

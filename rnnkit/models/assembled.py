@@ -15,7 +15,6 @@ from rnnkit.layers.base import Layer, UsersOwn
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.merging import Merge
 from rnnkit.layers.rnn import RNN
-from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import entry
 from rnnkit.layers.support.added_losses import collecting
 from rnnkit.layers.support.device_transfer import first_on_device
@@ -120,39 +119,12 @@ class Assembled(Trainable):
         return drawing(boxes, arrows, f"{type(self).__name__} {self.name}")
 
     def _card(self, depth=0):
-        from rnnkit.cards import told
+        from rnnkit.cards import text_or_empty
 
         card = layer_card(self, depth, code=False)  # its parts show it
         if depth or len(self._parts()) > _DRAWN:
             return card
-        return replace(card, picture=told(self._drawing))
-
-    # Steps one at a time
-
-    def stream(self, batch: Any = 1) -> Stream:
-        """Return a stream that runs this model one step at a time, see `rnnkit.layers.stream.Stream`.
-
-        Parameters
-        ----------
-        batch : int
-            The number of sequences side by side.
-
-        Raises
-        ------
-        ValueError
-            If it isn't built, or a layer needs whole sequences.
-
-        Examples
-        --------
-        >>> import numpy as np, rnnkit as rk
-        >>> model = rk.Sequential([rk.LSTM(4, return_sequences=True), rk.Dense(1)], seed=0)
-        >>> x = np.ones((2, 3, 1), "float32")
-        >>> y = model(x)
-        >>> stream = model.stream(batch=2)
-        >>> all(np.array_equal(stream.step(x[:, t]), y[:, t]) for t in range(3))
-        True
-        """
-        return Stream(self, batch)
+        return replace(card, picture=text_or_empty(self._drawing))
 
     @property
     def _reads_complex(self):  # type: ignore[override]

@@ -14,7 +14,6 @@ from rnnkit.layers.support.added_losses import regularized
 from rnnkit.layers.support.bound_calls import call_on
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import Node, SymbolicTensor, leaves, mapped
-from rnnkit.recording import operation
 from rnnkit.steps.nesting import leaves_of, shapes_mapped
 from rnnkit.steps.nesting import mapped as like_nested
 
@@ -191,7 +190,7 @@ class Calls:
             value = values[number]
             again = id(value) in seen
             seen.add(id(value))
-            return operation(np.ndarray.copy, value) if again else value
+            return np.copy(value, "C") if again else value
 
         return like_nested(self.nesting, leaf)
 

@@ -161,6 +161,12 @@ class Ensemble(Trainable):
 
     # Building
 
+    def build(self, input_shape: Shape) -> None:
+        """Create the members' weights, and those of layers inside, for inputs of a shape."""
+        super().build(input_shape)
+        for member in self.members:
+            member.build(input_shape)  # also what a user's class calls
+
     def _build(self, shape):
         first, *others = self.members
         with all_or_nothing(self):
@@ -706,9 +712,7 @@ def _stacked(found: list):
         return type(first)(_stacked([one[i] for one in found]) for i in range(len(first)))
     if isinstance(first, RowGradient):
         return np.stack([np.asarray(one) for one in found])
-    from rnnkit.execution.layer_kernels import stacked  # takes the compiler with it
-
-    return stacked(found)
+    return np.stack(found)
 
 
 def _pairs(given, like):

@@ -109,7 +109,7 @@ class Model(GraphModel):
         if len(given) == 1:
             self._least_rank = self._open_axes = 1
         for layer, own in zip(self.layers, seeds_for_parts(self, len(self.layers)), strict=True):
-            draw_by(layer, None if seed is None else own)
+            draw_by(layer, None if seed is None or layer._is_operation else own)
 
     @property
     def _layers_inside(self) -> list[Layer]:
@@ -223,10 +223,10 @@ class Model(GraphModel):
         return "masked" if all(layer._padding_of(shape) == "masked" for layer, shape in read) else "lengths"
 
     @property
-    def _turns_time(self):  # type: ignore[override]
+    def _reverses_time(self):  # type: ignore[override]
         turned = [False] * len(self._shapes)
         for call in self._graph.calls:
-            own = any(turned[number] for number in leaves(call.x)) != self._graph.layers[call.layer]._turns_time[0]
+            own = any(turned[number] for number in leaves(call.x)) != self._graph.layers[call.layer]._reverses_time[0]
             for number in call.outputs:
                 turned[number] = own
         return [turned[number] for number in self._graph.outputs]
@@ -247,6 +247,8 @@ class Model(GraphModel):
         del config["dtype"]
         if not is_flat(self._input_nesting) or isinstance(self._input_nesting, dict):
             config["nesting"] = self._input_nesting
+        if operations := [i for i, layer in enumerate(self._graph.layers) if layer._is_operation]:
+            config["operations"] = operations
         return config | {
             "inputs": self._input_configs,
             "layers": [serialize(layer) for layer in self._graph.layers],
@@ -258,6 +260,8 @@ class Model(GraphModel):
     def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return a new model from what `get_config` gave; its layers are built, with new weights."""
         layers = [deserialize(layer) for layer in config["layers"]]
+        for i in config.get("operations", ()):
+            layers[i]._is_operation = True
         calls = [Call(**({"outputs": [], "over": []} | call)) for call in config["calls"]]
         inputs = [Input(**one) for one in config["inputs"]]
         tensors = called_again(inputs, layers, calls)

@@ -169,10 +169,10 @@ class Sequential(GraphModel):
         return "masked"
 
     @property
-    def _turns_time(self):  # type: ignore[override]
+    def _reverses_time(self):  # type: ignore[override]
         turned = [False]
         for layer in self.layers:
-            turned = [turned[0] != own for own in layer._turns_time]
+            turned = [turned[0] != own for own in layer._reverses_time]
         return turned
 
     def _rows(self):

@@ -14,8 +14,9 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import is_own, sizes
 from rnnkit.circumstances import weights_now, within
-from rnnkit.execution.assignments import assigned, by_attributes
+from rnnkit.execution.assignments import assigned, by_attributes, changeable, entries
 from rnnkit.execution.layer_tree import all_layers, all_or_nothing, build_with, held_arrays, options_by_name
+from rnnkit.identity import Same
 from rnnkit.initializers import Constant, draw
 from rnnkit.layers.base import NO_MORE, Layer, any_shape
 from rnnkit.layers.support import entry, symbolic, validation
@@ -92,7 +93,8 @@ class SubclassedLayer(Layer):
     Attributes
     ----------
     supports_masking : bool
-        Whether the input's mask goes with the output; otherwise, that of the layer in ``call`` that gives it does.
+        Whether the input's mask goes with the output; otherwise, that of the layer in ``call`` that gives it does. True
+        in a class that has a ``compute_mask``, which says the mask then.
 
     Notes
     -----
@@ -139,6 +141,8 @@ class SubclassedLayer(Layer):
             cls.build = _guarded(vars(cls)["build"])  # type: ignore[method-assign]
         if ("__call__" in vars(cls) or "vjp" in vars(cls)) and not is_own(cls):
             cls._is_read_once = False
+        if "compute_mask" in vars(cls):
+            cls.supports_masking = True
         super().__init_subclass__(**keywords)
 
     def __init__(self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True, seed=None, name=None):
@@ -443,7 +447,8 @@ class SubclassedLayer(Layer):
         return validation.cast(array, self._precision()) if array.dtype.kind == "f" else array
 
     def _trace(self, given: CallArguments, specifications) -> CallTrace:
-        key = given.key(), tuple(specifications)
+        held = tuple(Same(entry) for one in changeable(self) for entry in entries(one))
+        key = given.key(), tuple(specifications), held
         if key not in self._graphs:
             found = CallTrace(self, specifications, given.keywords_for, len(leaves(given.inputs)))
             if len(self._graphs) >= _MOST:

@@ -1,4 +1,4 @@
-"""What an optimizer keeps, as variables, and updates of a layer's variables by it."""
+"""Arrays that an optimizer keeps, as variables, and updates of a layer's variables by it."""
 
 from __future__ import annotations
 

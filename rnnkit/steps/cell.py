@@ -1,4 +1,4 @@
-"""What a cell is: the class form, its weights, and any object with ``call`` and ``state_size`` seen as one."""
+"""Cells: the class form, its weights, and any object with ``call`` and ``state_size`` seen as one."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ class DeclaredCell(Cell):
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """What stands after ``*`` in the step's signature, as given to this cell."""
+        """The arguments after ``*`` in the step's signature, as given to this cell."""
         return {name: self.keywords[name] for name in self.spec.hyperparameters}
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnnkit.cards import DECLARED, Card, Table, parts_of, table_of, told
+from rnnkit.cards import DECLARED, Card, Table, parts_of, table_of, text_or_empty
 
 
 def cell_card(cell, kind: str, depth: int = 0) -> Card:
@@ -13,12 +13,12 @@ def cell_card(cell, kind: str, depth: int = 0) -> Card:
     parts = cell._parts()
     count = sum(array.size for array in cell._all_weights().values())
     facts = {
-        "states": told(cell._states_line),
-        "output": told(lambda: "" if (size := cell._output_size()) is None else str(size)),
+        "states": text_or_empty(cell._states_line),
+        "output": text_or_empty(lambda: "" if (size := cell._output_size()) is None else str(size)),
         "parameters": f"{count:,}" if cell.built else "not built",
-        "reads": told(lambda: ", ".join(name for name in ("constants", "training") if cell._takes(name))),
+        "reads": text_or_empty(lambda: ", ".join(name for name in ("constants", "training") if cell._takes(name))),
     }
-    code = told(lambda: repr(cell))
+    code = text_or_empty(lambda: repr(cell))
     code = "" if code.startswith("<") else code  # a cell without code that makes it
     table = _weights(cell) if cell.built else table_of(DECLARED, cell._declared_weights())
     inside = parts_of(parts, lambda path, below: parts[path]._card(below), depth)

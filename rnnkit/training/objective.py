@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,11 @@ class Part:
     def count(self) -> float:
         """The number of used entries."""
         return float(plain(self.sums)[1])
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The mean over used entries of weight times loss; 0 without any."""
+        return operation(lambda sums: np.array(sums[0] / sums[1] if sums[1] else 0.0), self.sums)
 
     def pull(self, scale=1.0) -> Any:
         """Return the cotangent of ``scale * total``: an array like y_pred, exactly 0 where an entry isn't used."""
@@ -257,3 +263,17 @@ def _hint(name: str, target: tuple, output: tuple) -> str:
     if target[-1] != output[-1]:
         return "; the last layer needs as many units as y has values, and return_sequences=True for values of steps"
     return ""
+
+
+def by_class(class_weight: Mapping, y_true, y_pred, ids: bool, weight=None) -> np.ndarray:
+    """Return weights of targets times those of their classes: of its number, or of the largest of several values."""
+
+    def weights(y_true, y_pred, weight):
+        y_true, _ = entries.aligned(y_true, y_pred, ids)
+        classes = y_true.argmax(axis=-1) if y_true.shape[-1] > 1 else y_true[..., 0]
+        factor = np.ones(classes.shape)
+        for label, own in class_weight.items():
+            factor[classes == label] = own
+        return factor if weight is None else (factor.T * np.asarray(weight).T).T
+
+    return operation(weights, y_true, y_pred, weight)

@@ -10,7 +10,6 @@ from rnnkit import losses
 from rnnkit import targets as entries
 from rnnkit.execution.array_functions import TracedFunction
 from rnnkit.layers.support import validation
-from rnnkit.recording import constant, operation
 from rnnkit.steps.nesting import leaves_of, mapped, numbered
 from rnnkit.training.objective import Objective, Part
 
@@ -72,9 +71,12 @@ class BatchObjective(Objective):
         dtype, rows = validation.precision_of(predicted[0]), len(predicted[0])
         arrays = [one.astype(dtype) for one in (*targets, *predicted)]
         traced = self._function(arrays, dtype)
-        part = Part(operation(lambda value: np.array([float(value) * rows, rows]), traced(arrays)[0]))
+        (loss,) = traced(arrays)
+        sums = np.full(2, float(rows), like=loss)
+        sums[0] *= loss
+        part = Part(sums)
         if gradient:
-            pulled = traced.pull(arrays, [constant(np.array(rows, dtype))])[len(targets) :]
+            pulled = traced.pull(arrays, [np.array(rows, dtype, like=loss)])[len(targets) :]
             part.cotangent = [d.reshape(np.shape(one)) for d, one in zip(pulled, outputs, strict=True)]
         return part
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from rnnkit.arrays import numbers_of
 from rnnkit.layers.support.tape import TapeArray, active_tape
-from rnnkit.recording import operation
 from rnnkit.steps.nesting import leaves_of, mapped
 from rnnkit.training.batches import Batch, Iterable
 from rnnkit.training.steps import Stepper
@@ -90,7 +89,7 @@ def weighted_loss(objective, target, output, mask, sample_weight, loss_weight) -
     outputs = leaves_of(output)
     tape = active_tape() if any(isinstance(one, TapeArray) for one in outputs) else None
     part = objective(target, mapped(output, numbers_of), mask, sample_weight, gradient=tape is not None)
-    mean = operation(lambda sums: np.array(sums[0] / sums[1] if sums[1] else 0.0), part.sums)
+    mean = part.mean
     if tape is None or not part.count:
         return mean, loss_weight * mean
     back = lambda d: [one * one.dtype.type(d) for one in leaves_of(part.pull_mean(loss_weight))]

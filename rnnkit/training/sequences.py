@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rnnkit.arrays import has_shape
-from rnnkit.layers.support.facts import keeps_states, padding_of, turns_time
+from rnnkit.layers.support.facts import keeps_states, padding_of, reverses_time
 from rnnkit.layers.support.symbolic import shape_leaves
 from rnnkit.sequences.ragged import Ragged, by_step, ragged
 from rnnkit.training.batches import Arrays, Names
@@ -39,7 +39,7 @@ def of_sequences(model, x: Ragged, y, sample_weight, outputs: Names, weights: Na
         alone = len(in_time) == 1 and by_step(sample_weight, x.lengths)
         each = [sample_weight] if alone else weights.each(sample_weight)
         found = [_steps(one, x, "sample_weight") for one in each]
-    return Arrays([x], targets, found, batch_size, steps, turns_time(model))
+    return Arrays([x], targets, found, batch_size, steps, reverses_time(model))
 
 
 def _target(y, x: Ragged, in_time: bool):

@@ -16,12 +16,11 @@ from rnnkit.layers.support.added_losses import Collected, collecting
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.losses import takes_ids
-from rnnkit.recording import operation
 from rnnkit.steps.nesting import leaves_of, mapped
 from rnnkit.steps.weight_options import WeightOptions
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
-from rnnkit.training.objective import Part
+from rnnkit.training.objective import Part, by_class
 from rnnkit.training.tally import Tally
 
 _CLASS_WEIGHT = "expected class_weight as a dict of classes' numbers to weights of at least 0, as {0: 1.0, 1: 2.0}"
@@ -65,8 +64,8 @@ class Stepper:
         """The number of updates so far, which seeds the draws of an epoch."""
         return self.compiled.optimizer.iterations
 
-    def reads(self) -> list:
-        """Return, for comparison, what the losses read besides their arguments, the model and its layers."""
+    def reads(self) -> list | None:
+        """Return, for comparison, what the losses read besides arguments, model and layers; None if it isn't known."""
         return []
 
     def has_lost(self, sums: list) -> bool:
@@ -179,7 +178,7 @@ class Stepper:
 
     def test(self, batch: Batch, tally: Tally) -> None:
         """Add a batch's loss and metrics, outside training."""
-        found = self.model._test_runner.run(self.model, self._tested, batch.parts(), {})
+        found = self.model._update_runner.of_tests.run(self.model, self._tested, batch.parts(), {})
         outputs, masks, sums, added = self._tested(self.model, *batch.parts()) if found is None else found
         penalty = self.trained_weights()[-1] + sum(map(float, added))
         tally.add(self.model._of_all_members(batch), outputs, masks, parts_of(sums), penalty)
@@ -217,12 +216,8 @@ class Stepper:
         for k, objective in {place: one for place, one in terms if isinstance(place, int)}.items():
             if objective is not None and batch.y[k] is not None:
                 ids = takes_ids(objective.loss)
-                weights[k] = operation(self._weigh, ids, batch.y[k], outputs[k], weights[k])
+                weights[k] = by_class(self.class_weight, batch.y[k], outputs[k], ids, weights[k])
         return replace(batch, weights=weights)
-
-    def _weigh(self, ids, y, output, weight) -> np.ndarray:
-        factor = by_class(self.class_weight or {}, y, output, ids)
-        return factor if weight is None else (factor.T * np.asarray(weight).T).T
 
     def _losses(self, batch, outputs, masks, gradient) -> list:
         found: list[Part | None] = []
@@ -317,16 +312,6 @@ def read_targets(batch: Batch, outputs, masks) -> list:
             y = np.where(silent.reshape(*silent.shape, *(1,) * (y.ndim - silent.ndim)), 0, y)
         found.append(y)
     return found
-
-
-def by_class(class_weight: Mapping, y_true, y_pred, ids: bool) -> np.ndarray:
-    """Return a weight for each target, by its class: its number, or the largest of several values; 1 by default."""
-    y_true, _ = entries.aligned(y_true, y_pred, ids)
-    classes = y_true.argmax(axis=-1) if y_true.shape[-1] > 1 else y_true[..., 0]
-    weights = np.ones(classes.shape)
-    for label, weight in class_weight.items():
-        weights[classes == label] = weight
-    return weights
 
 
 def _class_weight(given) -> dict[float, float]:

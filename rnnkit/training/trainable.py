@@ -13,7 +13,6 @@ from rnnkit.callbacks.calling import CallbackList
 from rnnkit.callbacks.progress import watched
 from rnnkit.docstrings import described_as
 from rnnkit.execution.layer_tree import all_layers, arrays_by_name
-from rnnkit.execution.runner import Runner
 from rnnkit.hints import Array
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import labelled_calls, model_files, sequence_calls
@@ -47,7 +46,6 @@ class Trainable(Layer):
     _compiled: Compiled | None = None
     _own_optimizer: Any = None  # of a model that isn't compiled
     _update_runner: UpdateRunner  # once it is compiled
-    _test_runner: Runner
 
     _members = 1  # the number of models, whose rows of outputs in training are joined
 
@@ -122,7 +120,7 @@ class Trainable(Layer):
             self._target_nesting,
         )
         compiled.optimizer.belong_to(self)
-        self._compiled, self._update_runner, self._test_runner = compiled, UpdateRunner(), Runner(lists=True)
+        self._compiled, self._update_runner = compiled, UpdateRunner()
 
     @property
     def optimizer(self) -> Any:

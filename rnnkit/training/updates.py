@@ -25,7 +25,7 @@ _ALONE = 1 << 25  # multiply-adds, some 2 ms: below, two threads gain less than 
 
 
 class _Own(NamedTuple):
-    """What a recorded update keeps."""
+    """The parts of a recorded update that stay from batch to batch."""
 
     update: RecordedUpdate
     penalties: list  # pairs of a regularizer and a weight
@@ -43,6 +43,7 @@ class UpdateRunner(Runner):
 
     def __init__(self) -> None:
         super().__init__(_ALONE)
+        self.of_tests = Runner(lists=True)  # of losses and metrics outside training
         self._in_place: UpdateInPlace | None = None
         self._facts: Any = None  # about the optimizer, and the weights that stay
         self._loaded: Any = None  # the model, while its weights are in place
@@ -79,7 +80,9 @@ class UpdateRunner(Runner):
         if self._loaded is model:
             return True
         arrays = arrays_by_name(model)
-        facts = [*_facts(model, optimizer, arrays), subject.reads()]  # may fail; a look is the first at a change
+        if (reads := subject.reads()) is None:
+            return False
+        facts = [*_facts(model, optimizer, arrays), reads]
         same = self._watched.look(model)
         if self._in_place is None:
             if optimizer._groups is None:  # nothing was trained so far

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 from c_code_runs import Library, needs_compiler
-from public_layers import LAYERS, public_layers
+from layers_under_test import LAYERS, public_layers
 
 import rnnkit as rk
 from rnnkit.c_code import network, reference
@@ -294,28 +294,17 @@ def test_the_reference_of_int8_is_a_call_where_nothing_is_rounded(name):
         np.testing.assert_allclose(a, b, atol=1e-13)
 
 
-# Of public layers, those that a step at a time is no form for; all others are written in C.
-WITHOUT = dict.fromkeys(
-    "AdditiveAttention Attention AveragePooling1D Bidirectional Conv1D Cropping1D Dot Flatten MaxPooling1D "
-    "MultiHeadAttention Permute Reshape UpSampling1D ZeroPadding1D".split(),
-    "needs whole sequences",
-) | {
-    "Model": r"'permute' \(Permute\) needs whole",
-    "Sequential": r"'permute' \(Permute\) needs whole",
-    "RepeatVector": r"expected inputs \(batch, time, features\)",
-}
-
-
 @needs_compiler
 def test_every_public_layer_is_written_or_refused_by_name(tmp_path):
+    """A step at a time is no form for those that are refused."""
     layers, x, y = {}, {}, {}
     with rk.eager():
         for name in public_layers():
             case, layer = LAYERS[name], LAYERS[name].make()
             given = case.inputs(dtype="float32")
             want = layer(*case.given(given))
-            if name in WITHOUT:
-                with pytest.raises(ValueError, match=WITHOUT[name]):
+            if case.without_c:
+                with pytest.raises(ValueError, match=case.without_c):
                     rk.export_c(layer, tmp_path / "refused")
             else:
                 layers[name], y[name] = layer, want[0]

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from layers_under_test import LAYERS
 from matrix import flat, same_bits
-from public_layers import LAYERS
 from refusals import refused
 
 import rnnkit as rk

@@ -32,7 +32,7 @@ OVER_AN_AXIS = (
     lambda a: a.sum(axis=-1, dtype=np.int64), lambda a: np.prod(a, axis=-1, dtype=np.int64), lambda a: a.max(axis=-1),
     lambda a: a.min(axis=1), lambda a: np.cumsum(a, axis=1, dtype=np.int64)[:, -1], lambda a: np.sort(a)[:, 1],
     lambda a: np.argmax(a, axis=-1), lambda a: a[:, ::-1][:, 0] ** 3, lambda a: a @ np.arange(a.shape[1]),
-    lambda a: np.array([3, 1, 4, 1, 5])[None].repeat(1, 0)[0, 2] * a[:, 0] + 1, lambda a: np.round(a)[:, 2],
+    lambda a: np.array([3, 1, 4, 1, 5])[None].repeat(1, 0)[:, 2] * a[:, 0] + 1, lambda a: np.round(a)[:, 2],
 )  # fmt: skip
 
 

@@ -9,8 +9,9 @@ import pytest
 
 import rnnkit as rk
 from rnnkit import keras
+from rnnkit.interop.keras_kinds import IGNORED
 from rnnkit.keras import layers, settings
-from rnnkit.keras.arguments import IGNORED, TAKEN
+from rnnkit.keras.arguments import TAKEN
 from rnnkit.keras.layers import ALIASES, FUNCTIONS, NAMES
 
 MADE = {

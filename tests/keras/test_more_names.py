@@ -192,6 +192,14 @@ def test_a_model_read_from_json_says_the_same():
         inputs = keras.Input((3,))
         model = keras.Model(inputs, layers.Add()([layers.Dense(3)(inputs), inputs]))
         assert keras.models.model_from_json(model.to_json()).to_json() == model.to_json()
+        hidden = layers.Dense(3, name="hidden")(inputs)
+        model = keras.Model(inputs, layers.Dense(1, name="last")((hidden + inputs) * hidden - 1.0))
+        for found in (keras.models.model_from_json(model.to_json()), keras.models.clone_model(model)):
+            assert [layer.name for layer in found.layers] == ["input", "hidden", "last"]
+            assert found.to_json() == model.to_json()
+        seen = []
+        keras.models.clone_model(model, clone_function=lambda layer: seen.append(layer.name) or layer)
+        assert seen == ["hidden", "last"]
     finally:
         keras.backend.clear_session()
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import rnnkit as rk
 from rnnkit import keras
 from rnnkit.keras import layers, ops
 
@@ -192,3 +193,103 @@ def test_cells_keep_the_seeds_of_the_program_in_their_configuration():
     cell = layers.SimpleRNNCell(3, dropout=0.5)
     again = type(cell).from_config(cell.get_config())
     assert again.get_config() == cell.get_config() and again.seed.spawn_key == cell.seed.spawn_key
+
+
+SEQUENCES = np.random.default_rng(0).normal(size=(3, 5, 4)).astype("float32")
+
+
+class Weighted(layers.Layer):
+    """Weights of its own: alone, changed before they meet the input, and through a loop."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(4, 3), name="kernel")
+        self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
+        self.query = self.add_weight(shape=(1, 3), name="query")
+        self.loop = layers.GRU(3, return_sequences=True)
+
+    def call(self, x):
+        h = ops.tanh(self.scale * ops.matmul(x, ops.softmax(self.kernel, axis=0))) + ops.sum(self.kernel)
+        return self.loop(h) * self.query - ops.mean(h, axis=1, keepdims=True)
+
+
+class First(layers.Layer):
+    """A learned first step."""
+
+    def build(self, shape):
+        self.step = self.add_weight(shape=(1, 1, 4), initializer="ones", name="step")
+
+    def call(self, x):
+        return ops.concatenate([self.repeated(ops.shape(x)[0]), x], axis=1)
+
+
+REPEATED = {
+    "broadcast_to": lambda self, rows: ops.broadcast_to(self.step, (rows, 1, 4)),
+    "tile": lambda self, rows: ops.tile(self.step, (rows, 1, 1)),
+    "repeat": lambda self, rows: ops.repeat(self.step, rows, axis=0),
+    "ones": lambda self, rows: ops.ones((rows, 1, 4)),
+    "full": lambda self, rows: ops.full((rows, 1, 4), 1.0),
+    "zeros": lambda self, rows: ops.zeros((rows, 1, 4)) + self.step,
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_arrays_of_the_batch_size_have_a_row_for_each(name):
+    layer = type("First", (First,), {"repeated": REPEATED[name]})()
+    expected = np.concatenate([np.ones((3, 1, 4), "float32"), SEQUENCES], axis=1)
+    np.testing.assert_array_equal(layer(SEQUENCES), expected)
+    alone = type("Alone", (First,), {"call": lambda self, x: REPEATED[name](self, ops.shape(x)[0])})()
+    np.testing.assert_array_equal(alone(SEQUENCES), np.ones((3, 1, 4)))
+    inputs = keras.Input((5, 4))
+    np.testing.assert_array_equal(keras.Model(inputs, layer(inputs))(SEQUENCES), expected)
+
+
+@pytest.mark.parametrize("length", [5, None])
+@pytest.mark.parametrize("kind", [Weighted, type("First", (First,), {"repeated": REPEATED["tile"]})])
+def test_layers_with_weights_of_their_own_in_onnx(kind, length):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from onnx_runs import Exported, near
+
+    inputs = keras.Input((length, 4))
+    for model in (keras.Model(inputs, kind()(inputs)), keras.Sequential([inputs, kind(), layers.Dense(2)])):
+        exported = Exported(model)
+        for x in [SEQUENCES] if length else [SEQUENCES, SEQUENCES[:, :2], np.repeat(SEQUENCES, 8, axis=1)]:
+            near(exported(x), model(x))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: x / ops.shape(x)[1],
+        lambda x: x * np.arange(x.shape[1], dtype="float32")[:, None],
+        lambda x: ops.tanh(x) if x.shape[1] > 30 else x,
+    ],
+)
+def test_a_layer_whose_call_goes_by_lengths_is_exported_for_one(call, tmp_path):
+    pytest.importorskip("onnx")
+    own = type("Own", (layers.Layer,), {"call": lambda self, x: call(x)})
+    fixed, open_ = keras.Input((5, 4)), keras.Input((None, 4))
+    with pytest.raises(ValueError, match="its call goes by lengths: expected inputs of known sizes"):
+        rk.onnx.export(keras.Model(open_, layers.Activation("tanh")(own()(open_))), tmp_path / "open.onnx")
+    model = keras.Model(fixed, own()(fixed))
+    rk.onnx.export(model, tmp_path / "fixed.onnx")
+    np.testing.assert_allclose(rk.onnx.load(tmp_path / "fixed.onnx")(SEQUENCES), model(SEQUENCES), rtol=1e-6)
+
+
+def test_comparisons_are_element_by_element_in_call():
+    class Replaced(layers.Layer):
+        def build(self, shape):
+            self.limit = self.add_weight(shape=(3,), initializer="zeros", trainable=False)
+
+        def call(self, x):
+            return ops.where(x == 0, 7.0, x), ops.where(x != self.limit, x, 5.0), ops.where(self.limit == 0, 1.0, x)
+
+    x = np.array([[0, 1, -2]], "float32")
+    layer = Replaced()
+    zeros, limits, ones = layer(x)
+    np.testing.assert_array_equal([zeros[0], limits[0], ones[0]], [[7, 1, -2], [5, 1, -2], [1, 1, 1]])
+    inputs = keras.Input((3,))
+    np.testing.assert_array_equal(keras.Model(inputs, ops.where(inputs == 0, 7.0, inputs))(x), zeros)
+    np.testing.assert_array_equal(layer.limit == np.zeros(3), [True] * 3)
+    np.testing.assert_array_equal(layer.limit != 0, [False] * 3)
+    assert (layer.limit == None) is False and layer.limit != "limit" and layer.limit in {layer.limit}  # noqa: E711

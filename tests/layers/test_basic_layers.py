@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from basic_layers import CASES, KINDS, NOISE, STEPS
+from layers_under_test import CASES, KINDS, LAYERS, NOISE, STEPS
 from matrix import same_bits
 
 import rnnkit as rk
@@ -16,8 +16,6 @@ from rnnkit.training.updates import UpdateRunner
 
 ONE_OF_EACH = {kind: next(case for case in CASES if case.kind == kind) for kind in KINDS}
 OF_STEPS = {kind: case for kind, case in ONE_OF_EACH.items() if case.shapes == (STEPS,)}
-KEEP_MASKS = {"BatchNormalization", "ELU", "LayerNormalization", "LeakyReLU", "Minimum", "PReLU", "ReLU", "Softmax"}
-KEEP_MASKS |= {"UnitNormalization", *NOISE}
 
 
 def built(case, dtype="float64"):
@@ -48,6 +46,14 @@ def test_G1_slopes_shapes_and_configurations(case):
     same_bits(again(x, mask=mask), outputs)
     outputs[...] = 0  # what a call returns is the caller's own
     same_bits(layer(x, mask=mask), again(x, mask=mask))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if LAYERS[case.kind].formula], ids=str)
+def test_results_are_those_of_the_formula(case):
+    layer = built(case)
+    config = layer.get_config()
+    expected = LAYERS[case.kind].formula(case.inputs(), config, layer.weights)
+    np.testing.assert_allclose(layer(case.inputs(), mask=case.mask()), expected, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -84,7 +90,7 @@ def test_X13_masks_pass_as_in_keras(kind):
         found = case.make().compute_mask([x, x], [np.ones((4, 7), bool)] * 2)
     else:
         found = built(case).compute_mask(x, np.ones((4, 7), bool)) if case.shapes == (STEPS,) else None
-    assert (found is not None) == (kind in KEEP_MASKS)
+    assert (found is not None) == LAYERS[kind].keeps_mask
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -168,7 +174,7 @@ def test_T13_the_bits_of_a_fit_are_those_of_the_ordinary_way(kind, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_streams_of_layers_that_take_single_steps(kind):
+def test_D8_streams_of_layers_that_take_single_steps(kind):
     case = ONE_OF_EACH[kind]
     if len(case.shapes) > 1 or len(case.shapes[0]) != 3:
         return
@@ -176,11 +182,11 @@ def test_streams_of_layers_that_take_single_steps(kind):
     layer = getattr(rk, kind)(**options, dtype="float32", seed=0)
     x = case.inputs("float32")
     y = layer(x)
-    if kind not in KEEP_MASKS:
-        with pytest.raises(ValueError, match="take one step at a time"):
-            rk.Stream(layer, 4)
+    if not LAYERS[kind].keeps_mask or LAYERS[kind].without_c:
+        with pytest.raises(ValueError, match=f"take one step at a time; '{layer.name}'"):
+            layer.stream(4)
         return
-    stream = rk.Stream(layer, 4)
+    stream = layer.stream(4)
     for t in range(7):
         same_bits(stream.step(x[:, t]), y[:, t])
 

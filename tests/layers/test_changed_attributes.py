@@ -4,8 +4,8 @@ import copy
 
 import numpy as np
 import pytest
+from layers_under_test import LAYERS, public_layers
 from matrix import flat, same_bits
-from public_layers import LAYERS, public_layers
 
 import rnnkit as rk
 from rnnkit.execution.layer_tree import all_layers

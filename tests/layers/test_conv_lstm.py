@@ -13,6 +13,7 @@ from matrix import MASKS, every, label, make_mask, pairwise, same_bits
 import rnnkit as rk
 from rnnkit.cells.conv_lstm import Windows
 from rnnkit.execution.runner import Runner
+from rnnkit.layers.support.seeds import draw_generator
 
 B, T, CHANNELS = 3, 4, 2
 SIZES = {1: (7,), 2: (5, 6), 3: (4, 3, 3)}
@@ -162,7 +163,8 @@ def test_B7_each_gate_has_masks_of_its_own(rng):
     assert layer(x, training=True)[0].tobytes() != layer(x, training=True)[0].tobytes()
     checked = rk.gradcheck(layer, x, training=True)
     assert checked, checked
-    drawn = layer._draw(("dropout", "recurrent_dropout"), B)
+    draw, draws = layer._execution.step.draw, ("dropout", "recurrent_dropout")
+    drawn = {name: draw(name, B, draw_generator(layer), layer.dtype) for name in draws}
     assert drawn["dropout"].shape == (B, 4, 5, 6, CHANNELS) and drawn["recurrent_dropout"].shape == (B, 4, 5, 6, 3)
     assert set(np.unique(drawn["dropout"])) == {0.0, 2.0}
 

@@ -618,5 +618,5 @@ def test_C21_metrics_of_evaluate_are_the_same_once_calls_are_repeated(rng):
     ensemble.compile("adam", "mse", metrics=["mae"])
     x = rng.normal(size=(80, 5, 3))
     found = [ensemble.evaluate(x, x[:, 0, :1], 10) for _ in range(3)]
-    (kind,) = ensemble._test_runner._kinds.values()
+    (kind,) = ensemble._update_runner.of_tests._kinds.values()
     assert kind.agreed == 2 and found[1:] == found[:1] * 2

@@ -285,6 +285,15 @@ def test_D8_layers_that_are_built_make_a_model_that_is_streamed():
         words.stream()
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_D8_a_layer_that_needs_whole_sequences_is_named(inside):
+    for layer in (rk.Bidirectional(rk.GRU(2)), rk.GRU(2, go_backwards=True), rk.Flatten(), rk.Conv1D(2, 3)):
+        model = rk.Sequential([layer]) if inside else layer
+        model(numbers(2, STEPS, 3))
+        with pytest.raises(ValueError, match=f"take one step at a time; {layer.name!r}"):
+            model.stream(2)
+
+
 def test_out_is_written_and_results_are_the_callers():
     layer = rk.GRU(4, return_sequences=True)
     x = numbers(1, STEPS, 2)

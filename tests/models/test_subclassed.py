@@ -13,7 +13,6 @@ from keras_classes import CASES, STEPS, TARGET, X
 import rnnkit as rk
 from rnnkit.execution.layer_tree import options_by_name
 from rnnkit.execution.runner import SURE
-from rnnkit.layers.support import symbolic
 from rnnkit.models.subclassed import SubclassedLayer, SubclassedModel
 
 RECORDED = json.loads(pathlib.Path(__file__).with_name("keras_classes.json").read_text(encoding="utf-8"))
@@ -286,6 +285,13 @@ def test_masks_go_by_the_layers_in_call_or_as_the_class_says():
     whole, parts = rk.Sequential([Doubling(), rk.GRU(3, seed=0)]), rk.GRU(3, seed=0)
     np.testing.assert_array_equal(whole(X, mask=mask), parts(2 * X, mask=mask))
 
+    class Turning(Doubling):
+        def compute_mask(self, inputs, mask=None):
+            return ~mask
+
+    assert Turning().supports_masking and not Doubling().supports_masking
+    np.testing.assert_array_equal(Turning()._with_mask(X, mask, False)[1], ~mask)
+
 
 def test_a_mask_that_call_needs_comes_when_it_runs():
     class Mean(SubclassedLayer):
@@ -401,22 +407,78 @@ def test_layers_of_a_sequence_by_name_and_taken_away():
             wrong()
 
 
-def test_the_batch_size_as_a_number():
-    """What `keras.ops.shape` gives: arrays made by it have one row, and are repeated for layers."""
-    size = symbolic.BATCH_LENGTH
-
+def test_an_array_of_one_row_is_repeated_for_layers():
     class Started(SubclassedLayer):
         def __init__(self):
             super().__init__(seed=0)
             self.recurrent = rk.GRU(4, return_sequences=True)
 
         def call(self, x):
-            start = np.full((size, 4), 0.5)
+            start = np.full((1, 4), 0.5)
             steps = self.recurrent(x, initial_state=start)
-            parts = np.reshape(steps, (size, x.shape[1], 2, 2)) + np.zeros((size, 1, 1, 2))
-            return np.reshape(parts, (size, -1))
+            parts = np.reshape(steps, (x.shape[0], x.shape[1], 2, 2)) + np.zeros((1, 1, 1, 2))
+            return np.reshape(parts, (x.shape[0], -1))
 
     layer = Started()
     y = layer(X)
     wanted = layer.recurrent(X, initial_state=np.full((len(X), 4), 0.5)).reshape(len(X), -1)
     assert y.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("where", [lambda layer: layer, lambda layer: rk.Sequential([layer])])
+def test_T13_lists_and_dicts_that_call_reads_may_be_changed_in_place(where):
+    class Scaled(SubclassedLayer):
+        def __init__(self):
+            super().__init__()
+            self.factors, self.settings, self.nested = [2.0, 3.0], {"shift": 1.0}, ([1.0], {"by": [0.0]})
+
+        def call(self, x):
+            return self.factors[0] * x + self.settings["shift"] + self.nested[0][0] - self.nested[1]["by"][0]
+
+    def change(held, key, value):
+        held[key] = value
+
+    layer = Scaled()
+    model = where(layer)
+    steps = (
+        lambda: change(layer.factors, 0, 5.0),
+        lambda: change(layer.settings, "shift", -2.0),
+        lambda: change(layer.nested[0], 0, 7.0),
+        lambda: change(layer.nested[1]["by"], 0, 3.0),
+        lambda: layer.factors.reverse(),
+    )
+    for step in (lambda: None, *steps):
+        step()
+        factor = layer.factors[0]
+        wanted = factor * X + (layer.settings["shift"] + layer.nested[0][0] - layer.nested[1]["by"][0])
+        for _ in range(SURE + 4):
+            np.testing.assert_allclose(model(X), wanted, rtol=1e-12)
+            y, pullback = model.vjp(X)
+            np.testing.assert_allclose(pullback(np.ones_like(y)).x, np.full_like(X, factor))
+
+
+@pytest.mark.parametrize("in_build", [False, True])
+def test_C21_an_ensemble_of_a_class_of_ones_own_comes_back_from_a_file(in_build, tmp_path):
+    class Inner(SubclassedLayer):
+        def __init__(self, **keywords):
+            super().__init__(**keywords)
+            if not in_build:
+                self.recurrent = rk.GRU(4)
+
+        def build(self, shape):
+            self.scale = self.add_weight(shape=shape[-1:], initializer="ones", name="scale")
+            if in_build:
+                self.recurrent = rk.GRU(4)
+
+        def call(self, x):
+            return self.recurrent(x * self.scale)
+
+    members = Inner(seed=0).ensemble(2)
+    y = members(X)
+    np.testing.assert_array_equal(y[1], Inner(seed=1)(X))
+    members.save(tmp_path / "members.rnnkit")
+    loaded = rk.load_model(tmp_path / "members.rnnkit", custom_objects={"Inner": Inner})
+    np.testing.assert_array_equal(loaded(X), y)
+    built = Inner(seed=0, dtype="float64").ensemble(2)
+    built.build((None, None, X.shape[-1]))
+    np.testing.assert_array_equal(built(X), y)

@@ -3,7 +3,7 @@
 import keras_witness as witness
 import numpy as np
 import pytest
-from basic_layers import CASES, KINDS, NOISE, Case
+from layers_under_test import CASES, KINDS, NOISE, Case
 from matrix import same_bits
 
 import rnnkit as rk

@@ -130,6 +130,24 @@ def test_types_make_two_circles():
     assert [known & set(one) for one in circles(imports(types=True)) if len(known & set(one)) != 1] == []
 
 
+# What notes operations, or has recordings of its own; other code is NumPy, which a recording sees by itself.
+KNOW_OF_RECORDINGS = """
+    arrays backends.cpu.gradient backends.cpu.layer_kernels backends.cpu.program backends.cpu.row_program
+    backends.cpu.weight_sums backends.python.eager execution.array_functions execution.execution
+    execution.runner keras.steps layers.attention layers.base layers.batch_normalization layers.effects layers.embedding
+    layers.stream layers.support.added_losses layers.support.attending layers.support.row_gradient
+    layers.support.seeds layers.support.tape layers.support.vjp_runner
+    layers.support.windows layers.weighted models.subclassed_layer optimizers.group optimizers.in_place
+    training.objective training.updates
+""".split()
+
+
+def test_few_files_know_of_recordings():
+    recorder = {"rnnkit.recording", "rnnkit.execution.runner", "rnnkit.layers.support.vjp_runner"}
+    found = {module.removeprefix("rnnkit.") for module, names in imports().items() if names & recorder}
+    assert found <= set(KNOW_OF_RECORDINGS), "leave it to NumPy's functions and like=, or to what knows already"
+
+
 def test_no_circle_of_rooms():
     edges = {here: allowed - {here} for here, allowed in ALLOWED.items()}
     assert circles(edges) == []
@@ -175,6 +193,12 @@ def test_public_names_exist():
 
     assert sorted(rnnkit.__all__) == sorted(set(rnnkit.__all__))
     assert [name for name in rnnkit.__all__ if not hasattr(rnnkit, name)] == []
+
+
+def test_symbolic_tensors_are_computed_with_in_a_fresh_interpreter():
+    """Layers are imported where they are first asked for, which an operator's layer never is."""
+    code = "import numpy as np, rnnkit as rk; x = rk.Input((2,)); print(rk.Model(x, np.tanh(x) + x)(np.ones((1, 2))))"
+    assert run(code).startswith("[[1.76")
 
 
 def test_dir_shows_the_public_names_in_a_fresh_interpreter():

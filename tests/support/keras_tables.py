@@ -5,7 +5,8 @@
 
 from pathlib import Path
 
-from rnnkit.keras.arguments import IGNORED, TAKEN
+from rnnkit.interop.keras_kinds import IGNORED
+from rnnkit.keras.arguments import TAKEN
 from rnnkit.keras.left_out import WHY
 from rnnkit.keras.ops import WHY as WHY_OPS
 from rnnkit.keras.training import COMPILE, FIT

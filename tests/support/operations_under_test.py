@@ -196,6 +196,13 @@ ROWS: dict[str, Row] = {
     "exp": Row((WIDE,), mpmath.exp, [-700.0, 0.0, 700.0], wider=np.exp),
     "exp2": Row((WIDE,), lambda x: mpmath.power(2, x), [-1000.0, 0.0, 1000.0], wider=np.exp2),
     "expm1": Row((WIDE,), mpmath.expm1, [-40.0, 1e-200, 700.0], wider=np.expm1, near_one=True),
+    "exprel": Row(
+        (WIDE,),
+        lambda x: mpmath.expm1(x) / x if x else mpmath.mpf(1),
+        [0.0, 1e-200, -40.0, -1e4, 1.0, 700.0],
+        numpy=special.exprel,
+        wider=lambda x: np.where(x == 0, 1, np.expm1(x) / np.where(x == 0, 1, x)),
+    ),
     "log": Row((POSITIVE,), mpmath.log, [1e-300, 1e300], POLE, wider=np.log),
     "log2": Row((POSITIVE,), lambda x: mpmath.log(x, 2), [1e-300, 1e300], POLE, wider=np.log2),
     "log10": Row((POSITIVE,), mpmath.log10, [1e-300, 1e300], POLE, wider=np.log10),

@@ -14,8 +14,8 @@ import rnnkit as rk
 from rnnkit.callbacks import Callback, EarlyStopping, LambdaCallback, ReduceLROnPlateau, TerminateOnNaN
 from rnnkit.layers.support.held_weights import HeldWeights
 from rnnkit.training.batches import Batch
-from rnnkit.training.objective import Objective
-from rnnkit.training.steps import Stepper, by_class
+from rnnkit.training.objective import Objective, by_class
+from rnnkit.training.steps import Stepper
 
 
 def sequences(rows=24, steps=7, seed=0):

@@ -215,7 +215,7 @@ def test_T13_the_bits_of_evaluate_and_predict_are_those_of_the_ordinary_way(name
         return found
 
     several = [tested() for _ in range(3)]
-    (kind,) = model._test_runner._kinds.values()
+    (kind,) = model._update_runner.of_tests._kinds.values()
     assert kind.refusal is None and kind.agreed == 2
     model.set_weights([1.1 * array for array in model.get_weights()])
     several += [tested() for _ in range(3)]

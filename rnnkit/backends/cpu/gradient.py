@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnkit.backends.cpu import tuning
-from rnnkit.backends.cpu.moves import recorded_moves
+from rnnkit.backends.cpu.moves import moved
 from rnnkit.backends.cpu.program import Program, row_blocks
 from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.threads.buffer_pool import borrow
@@ -24,7 +24,7 @@ from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.backends.shared.segments import segments
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.plan import LARGE, state_of, written
-from rnnkit.recording import constant, current, noted, operation, unrepeatable
+from rnnkit.recording import current, noted, operation, unrepeatable
 
 if TYPE_CHECKING:
     from rnnkit.compiler.autodiff.adjoint import Sum
@@ -82,7 +82,7 @@ class Backward:
 
     def _leaves_x(self, record: Record, checkpoint) -> bool:
         """Tell whether nothing reads x behind the call itself, in which no other thread takes part."""
-        if not self.plain.plan.scans or checkpoint is not None or current() is not None or record.x.shape[0] != 1:
+        if not self.plain.plan.scans or checkpoint is not None or record.x.shape[0] != 1:
             return False
         places = [place for s in self.sums for place in (s.a, s.b) if place is not None]
         read = any(b.kind == "x" for b in self.adjoint.plan.buffers) or any(place.source == "x" for place in places)
@@ -233,7 +233,7 @@ class _Run:
         """
         mask, shape, dtype = self.record.mask, self.backward.plain.plan.output_shape, self.dtype
         apart = self.backward.outer_products is None  # by rows, steps are fetched many at once where they stand apart
-        nothing = constant(np.zeros((1, self.steps if apart else 1, *shape), dtype))
+        nothing = np.zeros((1, self.steps if apart else 1, *shape), dtype, like=self.record.x)
         outputs, last = (None if a is None else self._ordered(a).astype(dtype, copy=False) for a in (outputs, last))
         if mask is None and last is None:
             whole = np.broadcast_to(nothing, (self.rows, self.steps, *shape)) if outputs is None else outputs
@@ -243,7 +243,7 @@ class _Run:
             before = np.broadcast_to(nothing, (self.rows, self.steps, *shape))[:, :-1]
             return [(0, before), (self.steps - 1, last.astype(dtype, order="C", copy=False)[:, None])]
         if mask is None and outputs is None:
-            whole = constant(np.zeros((self.rows, self.steps, *shape), dtype))
+            whole = np.zeros((self.rows, self.steps, *shape), dtype, like=self.record.x)
             whole[:, -1] = last
             return [(0, whole)]
 
@@ -272,7 +272,9 @@ class _Pull:
         self.count = len(self.backward.plain.plan.state_shapes)  # then come the constants'
         given = [*(states or [None] * self.count), *[None] * (len(shapes) - self.count)]
         self.cotangents = tuple(
-            constant(np.zeros((run.rows, *shape), dtype)) if g is None else run._ordered(g).astype(dtype, order="C")
+            np.zeros((run.rows, *shape), dtype, like=self.record.x)
+            if g is None
+            else run._ordered(g).astype(dtype, order="C")
             for g, shape in zip(given, shapes, strict=True)
         )
         self.d_x, self.wants_x = np.empty(self.record.x.shape, dtype), True
@@ -303,17 +305,16 @@ class _Pull:
             added = iter([np.sum(one, axis=0) for one in by_row])
             others, sums = iter(totals), self.backward.sums
             totals = [next(added if s.b.source == "total" else others) for s in sums] or list(added)
-        recording = current()
-        if recording is None or not weights:
+        if current() is None or not weights:
             return finish(weights, totals)
         if not finish.only_moves or not totals:
             return operation(finish, weights, totals)
         names, arrays, count = list(weights), [*weights.values(), *totals], len(weights)
 
-        def moved(*given):
+        def gradients(*given):
             return list(finish(dict(zip(names, given[:count], strict=True)), list(given[count:])).values())
 
-        return dict(zip(names, recorded_moves(recording, moved, arrays), strict=True))
+        return dict(zip(names, moved(gradients, arrays), strict=True))
 
     def segment(self, first, end, residuals, d_outputs) -> None:
         """Go back over some steps."""
@@ -412,10 +413,8 @@ def _copied(sequence) -> np.ndarray:
 
 def _kept(array) -> np.ndarray:
     """Return a copy whose features stand side by side, a large one in memory of the pool; equal rows stay one."""
-    if len(array) > 1 and not array.strides[0] and current() is None:
+    if len(array) > 1 and not array.strides[0]:
         return np.broadcast_to(_kept(array[:1]), array.shape)
-    if current() is not None and array.flags.c_contiguous:
-        return array  # until the next repetition
     if current() is not None or array.nbytes < tuning.POOLED:
         return array.copy()
     copy = borrow(array.size, array.dtype).reshape(array.shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -21,21 +21,30 @@ class New(NamedTuple):
     dtype: Any = None
 
 
-def run_kernel(name: str, dtype: np.dtype, *arguments) -> Any:
+class Into(NamedTuple):
+    """Memory that a kernel writes."""
+
+    array: np.ndarray
+
+
+def run_kernel(name: str, dtype: np.dtype, *arguments, reads: Sequence[np.ndarray] = ()) -> Any:
     """Run a kernel, "time_windows.window_sums", on arrays, and return those that it makes: one, or a list.
 
-    Arguments are numbers, arrays, passed by their addresses, `New` ones, and None, passed as 0.
+    Arguments are numbers, arrays, passed by their addresses, `New` ones, `Into` memory, and None, passed as 0. It may
+    also have `reads`, arrays whose addresses it finds elsewhere.
     """
+    arrays: list[tuple[np.ndarray, Any]]
     arrays = [(np.empty(one.shape, one.dtype or dtype), one) for one in arguments if isinstance(one, New)]
+    arrays += [(one.array, one) for one in arguments if isinstance(one, Into)]
     made = {id(one): array for array, one in arrays}
-    reads = {id(one): plain(one.astype(one.dtype, order="C", copy=False)) for one in arguments if _is_array(one)}
-    found = made | reads
+    given = {id(one): plain(one.astype(one.dtype, order="C", copy=False)) for one in arguments if _is_array(one)}
+    found = made | given
     numbers = [address(found[id(one)]) if id(one) in found else one or 0 for one in arguments]
-    run = checked(partial(_code(name, dtype.name, len(arguments)), *numbers), list(found.values()))
+    run = checked(partial(_code(name, dtype.name, len(arguments)), *numbers), list(found.values()), reads)
     run()
     results = list(made.values())
     if (recording := current()) is not None:
-        recording.note(run, list(reads.values()), results)
+        recording.note(run, [*given.values(), *reads], results)
     return noted(results if len(results) > 1 else results[0])
 
 

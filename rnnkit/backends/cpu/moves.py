@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
 
 from rnnkit.backends.cpu.language.addresses import address, write_addresses
 from rnnkit.backends.cpu.language.programs import kernel, load
+from rnnkit.backends.cpu.layer_kernels import Into, run_kernel
 from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.simd.bounds_check import checked
-from rnnkit.recording import Recording, Unrepeatable, current, noted, plain
 
 
 def finite_test(array: np.ndarray) -> Callable[[], int]:
@@ -45,35 +45,15 @@ class Copies:
             self.run()
 
 
-def stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Return arrays along a new first axis, in a recording by one call of compiled code."""
-    recording = current()
-    if recording is None or not all(one.flags.c_contiguous for one in arrays):
-        return np.stack(arrays)
-    first, arrays = arrays[0], plain(list(arrays))
-    whole = np.empty((len(arrays), *first.shape), first.dtype)
-    copies = Copies([whole[k, ...] for k in range(len(arrays))], arrays)
-    copies()
-    recording.note(copies, arrays, [whole])
-    return noted(whole)
-
-
-@cache
-def _moves(name: str) -> Callable[..., int]:
-    return load(kernel("moves.moves", name), 3).function
-
-
-def recorded_moves(
-    recording: Recording, function: Callable[..., Sequence[np.ndarray]], arrays: Sequence[np.ndarray]
-) -> list[np.ndarray]:
-    """Return the results of a function that moves numbers of arrays to other places, as a recording's own.
+def moved(function: Callable[..., Sequence[np.ndarray]], arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """Return the results of a function that moves numbers of arrays to other places, by one call of compiled code.
 
     The function may add zeros. It is called once with the numbers of the places, which shows where each number goes.
     """
     dtype = arrays[0].dtype
-    if sum(array.size for array in arrays) >= 2 ** np.finfo(dtype).nmant:
-        raise Unrepeatable("there are more numbers to move than can be counted in them")
-    zero = np.zeros(1, dtype)
+    if sum(array.size for array in arrays) >= 2 ** np.finfo(dtype).nmant:  # more than can be counted in them
+        return function(*arrays)
+    zero = np.zeros(1, dtype, like=arrays[0])
     sources, numbers, count = [np.array([address(zero)])], [], 1
     for array in arrays:
         sources.append(_addresses(array).reshape(-1))
@@ -87,12 +67,9 @@ def recorded_moves(
     for start, place in zip(starts, places, strict=False):
         wanted[start : start + place.size] = place.reshape(-1)
     table = np.concatenate(sources)[wanted]
-    once = partial(_moves(dtype.name), address(table), address(target), len(target))
-    run = checked(once, arrays, table, target, zero)
-    run()
-    recording.constant(table, zero)
-    recording.note(run, arrays, [target])
-    target = noted(target)
+    table.flags.writeable = False
+    table = np.asarray(table, like=arrays[0])
+    target = run_kernel("moves.moves", dtype, table, Into(target), len(target), reads=[*arrays, zero])
     return [
         target[start : start + place.size].reshape(place.shape) for start, place in zip(starts, places, strict=False)
     ]

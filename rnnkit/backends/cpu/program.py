@@ -18,7 +18,7 @@ from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, arrange, pack, pac
 from rnnkit.backends.cpu.kernels.sparse_matmul import pack_sparse
 from rnnkit.backends.cpu.language.addresses import Called, address, address_writer, write_addresses
 from rnnkit.backends.cpu.language.programs import Code, Wanted
-from rnnkit.backends.cpu.moves import recorded_moves
+from rnnkit.backends.cpu.moves import moved
 from rnnkit.backends.cpu.simd import bounds_check
 from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, Checked
@@ -122,7 +122,7 @@ class Program:
         if recording is not None and self.share > 1:
             recording.constant(*(array for array in weights.values() if isinstance(array, StoredWeight)))
         if recording is not None and recording.changes(*weights.values()):
-            return self._recorded_prepack(recording, weights)
+            return self._prepacked_again(weights)
         weights = weights if recording is None else plain(weights)
         bound, arrays = self._bound
         given = tuple(weights.values())
@@ -133,18 +133,18 @@ class Program:
             recording.constant(*arrays)
         return arrays
 
-    def _recorded_prepack(self, recording: Recording, weights) -> tuple:
+    def _prepacked_again(self, weights) -> tuple:
         """Return the same arrays for weights that change, computed in each repetition of a recording."""
         if not self.plan.prepacked:
             return ()
         if only_moves(self.plan):
             names, fixed = list(weights), literals(self.plan)
 
-            def moved(*arrays):
+            def packed(*arrays):
                 found = self.prepack(dict(zip(names, arrays, strict=True)))
                 return [one for one, literal in zip(found, fixed, strict=True) if not literal]
 
-            moves = iter(() if all(fixed) else recorded_moves(recording, moved, list(weights.values())))
+            moves = iter(() if all(fixed) else moved(packed, list(weights.values())))
             pairs = zip(self.prepack(weights), fixed, strict=True)
             found = [constant(one) if literal else next(moves) for one, literal in pairs]
         else:
@@ -154,6 +154,7 @@ class Program:
     def run(self, record: Record, alone: bool = False) -> Result:
         """Return the results of one call, which `alone` keeps in this thread; `StepFailed` if a row fails at a step."""
         if self.plan.messages:
+            unrepeatable("its steps are checked")
             codes = partial(np.zeros, dtype=self.dtype)
             return checked(partial(self._run_unchecked, alone=alone), record, self.plan.messages, codes)
         return self._run_unchecked(record, alone)
@@ -260,7 +261,7 @@ class Program:
                     called = None
                     if threads > 1:
                         given = self.code.address, p, n, groups, blocks, memory, threads, keep, trials, steps
-                        again = partial(_share, recording, partial(self.team.run, *given), again)
+                        again = partial(recording.share, partial(self.team.run, *given), again)
                     elif blocks == 1:
                         numbers = p_at, n_at, 0, groups, scratch_at, 0, 1, 0
                         called = Called(self.code.address, address(p[-1:]), numbers)
@@ -414,15 +415,6 @@ class Program:
                 self._heads.clear()
             made = self._heads[key] = n, address(n)
         return made
-
-
-def _share(recording: Recording, shared: Callable, alone: Callable) -> None:
-    """Do a recorded call by several threads, or by one where they aren't free."""
-    done = shared()
-    if done is None:
-        alone()
-    elif done is not True:
-        recording.abandoned()
 
 
 def row_blocks(rows: int, threads: int) -> int:

@@ -34,7 +34,7 @@ from rnnkit.compiler.ir.plan import (
     written_names,
 )
 from rnnkit.compiler.planning.side_by_side import is_expensive
-from rnnkit.recording import Unrepeatable, current, operation, unwatched
+from rnnkit.recording import Unrepeatable, current, operation
 
 MOST_VECTORS = 4  # registers of a value: their instructions don't wait for each other
 SIDE_BY_SIDE = 3.5  # instructions of a step that don't wait for each other either, from which two registers do
@@ -81,7 +81,7 @@ class RowProgram(Program):
         return ByMember(self.plan.own.values(), self.dtype)
 
     def own(self, weights, rows: int, members: int) -> dict:
-        """What each row has of its own weights, where so many rows one after the other have the same, as draws."""
+        """Return the weights of each row as draws, where so many rows one after the other have the same."""
         given, keeps = tuple(weights.values()), current() is None and not self.plan.code  # or a recording's may change
         known, count, found = self._own
         if keeps and count == rows and len(known) == len(given) and all(map(is_, known, given)):
@@ -190,17 +190,17 @@ class RowPrograms:
         return self._again(record, lanes) if record.failed else result
 
     def members(self, weights) -> int:
-        """How many sets of weights there are, each of as many rows one after the other; 0 for one of all rows."""
+        """Return the number of sets of weights, each of as many rows one after the other; 0 for one of all rows."""
         given = ((weights[name], shape) for name, shape in self._shapes.items())
         return next((len(array) for array, shape in given if array.ndim > len(shape)), 0)
 
     @once
     def takes_members(self) -> bool:
-        """Whether rows may have weights of their own: what they decide by has to be numbers."""
+        """Return whether rows may have weights of their own: what they decide by has to be numbers."""
         return all(node.kind == "float" or node.op == "literal" for node in self.plan.prepacked.values())  # type: ignore[union-attr]
 
     def _for(self, record: Record, lanes: int = 0, **of_call: bool) -> tuple[RowProgram, Record]:
-        """The program of a call, and the record as it takes it."""
+        """Return the program of a call, and the record as it takes it."""
         rows, members = len(record.x), self.members(record.weights)
         of_call |= {"masked": record.mask is not None, "traced": bool(record.trajectory), "own": bool(members)}
         program = self.of(rows, lanes, **of_call)
@@ -224,10 +224,9 @@ class RowPrograms:
         rows, steps = record.x.shape[:2]
         shape = -(-rows // self.lanes(rows)), steps, self.lanes(rows)
         codes = np.zeros(shape, self.dtype)
-        with unwatched():
-            again = replace(record, placed=record.placed | {written(FAILED): codes}, failed=False)
-            program, given = self._for(again, lanes, coded=True)
-            result = program.run(given, True)
+        again = replace(record, placed=record.placed | {written(FAILED): codes}, failed=False)
+        program, given = self._for(again, lanes, coded=True)
+        result = program.run(given, True)
         by_row = codes.transpose(0, 2, 1).reshape(-1, steps)[:rows]
         raise_first(by_row, record, self.plan.messages)
         self.floats = True

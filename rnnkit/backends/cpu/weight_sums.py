@@ -170,15 +170,11 @@ class OuterSum:
         def share():
             p, n, blocks = words[:_POINTERS], words[_POINTERS:], min(units, tuning.SUM_BLOCKS * threads)
             given: tuple = a, b, kept[0], before, target, words, self._one
-            done = team.run(self.compiled.address, p, n, units, blocks, 0, threads, given)
-            if done is None:
-                alone()
-            elif not done:
-                recording.abandoned()
+            return team.run(self.compiled.address, p, n, units, blocks, 0, threads, given)
 
         if threads > 1:
             team.prepare()
-            add = share
+            add = partial(recording.share, share, alone)
 
         def run(add=add, again=again):
             if again is not None:

@@ -233,6 +233,15 @@ def cosh(x):
     return select(size > FORMATS[x.width].negligible, 0.5 * root * root, 0.5 * e + 0.5 / e)
 
 
+@formula
+def exprel(x):
+    """Return (exp(x) - 1) / x, and 1 at 0."""
+    form, root = FORMATS[x.width], exp(0.5 * x)
+    result = select(x > form.exp_range[1] - 1, root * (root / x), expm1(x) / x)
+    result = select(x == math.inf, x, result)
+    return select(absolute(x) < 2.0 ** -(form.digits // 2 + 2), 0.5 * x + 1, result)
+
+
 # --- Logarithms: x = 2ᵉ m with m near 1, and log(x) = e ln(2) + log(m) ---
 
 

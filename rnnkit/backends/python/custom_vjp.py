@@ -18,7 +18,6 @@ import numpy as np
 
 from rnnkit.backends.cpu import gradient
 from rnnkit.backends.shared.call import Record, Result
-from rnnkit.recording import unrepeatable
 from rnnkit.steps.cell import Under
 from rnnkit.steps.step import Step, leaves
 
@@ -111,7 +110,6 @@ class CustomVJP:
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
         """Return the results of a call, with `pull`; arguments as `Backward.vjp`."""
-        unrepeatable("a cell's own vjp in Python may do anything, and so runs each time")
         arranged = record.in_order()
         states, constants = (tuple(map(np.array, some)) for some in (record.states, record.constants))
         arranged = replace(arranged, x=np.array(arranged.x, order="C"), states=states, constants=constants)

@@ -14,7 +14,6 @@ import numpy as np
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.compiler.ir.graph import FAILED
 from rnnkit.compiler.ir.plan import written
-from rnnkit.recording import unrepeatable
 
 
 class StepFailed(IndexError):
@@ -37,7 +36,6 @@ def checked(run: Callable[[Record], Result], record: Record, messages: tuple[str
     """Return the result of a call, or raise `StepFailed` for the first row that fails at the first used step at which
     one does, with the step's place in the call's x; `make` gives memory of a shape for the codes.
     """
-    unrepeatable("its steps are checked")
     name, steps = written(FAILED), record.x.shape[1]
     codes = record.placed.get(name)
     if codes is None:
@@ -66,7 +64,6 @@ def raise_first_of_rows(failures: np.ndarray, record: Record, messages: tuple[st
     """Raise the first failure by the codes of rows' first ones: 0, or a used step's place in processing order times
     ``len(messages) + 1``, plus a code.
     """
-    unrepeatable("its steps are checked")
     places, codes = failures // (len(messages) + 1), failures % (len(messages) + 1)
     if codes.any():
         row = int(np.where(codes != 0, places, record.x.shape[1]).argmin())

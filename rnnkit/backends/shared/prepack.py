@@ -9,7 +9,6 @@ import numpy as np
 
 from rnnkit.compiler.ir import evaluate
 from rnnkit.compiler.ir.plan import Plan, SparseProduct
-from rnnkit.recording import unwatched
 from rnnkit.stored_weights import all_expanded
 
 
@@ -43,7 +42,7 @@ def prepacker(plan: Plan, dtype, layout: Layout) -> Callable:
         nonlocal values_of
         values_of = values_of or evaluate.Evaluation(nodes, dtype)
         weights = all_expanded(weights)
-        with np.errstate(all="ignore"), unwatched():
+        with np.errstate(all="ignore"):
             values = values_of({("weight", name): array for name, array in weights.items()})
         arrays = []
         for buffer, wanted in plan.prepacked.items():

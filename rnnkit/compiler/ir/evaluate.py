@@ -12,7 +12,6 @@ from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.graph import INPUTS, Node
 from rnnkit.compiler.ir.matrix_functions import FORMULAS
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, REDUCTIONS
-from rnnkit.recording import constant, operation, unwatched
 
 
 class LongLoop(RuntimeError):
@@ -24,15 +23,14 @@ def evaluate(nodes, inputs, dtype) -> dict[int, np.ndarray]:
 
     `inputs` are by (op, attr): batched ones ``(B, *shape)``, weights as they are; literals and results have `dtype`.
     """
-    with unwatched():
-        return Evaluation(nodes, dtype)(inputs)
+    return Evaluation(nodes, dtype)(inputs)
 
 
 class Evaluation:
     """Evaluation of nodes for changing inputs: all that depends on the graph alone is done once.
 
-    A recording notes every operation, and so repeats them in the same memory: views cost nothing then. `within` is the
-    loop whose body this is; what doesn't depend on it is given. More than `rounds` rounds of a loop raise `LongLoop`.
+    `within` is the loop whose body this is; what doesn't depend on it is given. More than `rounds` rounds of a loop
+    raise `LongLoop`.
     """
 
     def __init__(self, nodes, dtype, within=None, rounds=None):
@@ -64,7 +62,9 @@ class Evaluation:
                     self._given.append((node.id, (node.op, node.attr)))
                 elif node.op == "literal":
                     with np.errstate(over="ignore"):  # in float32, 1e300 is infinity
-                        self._literals[node.id] = np.asarray(node.attr, kinds.dtype_of(node.kind, dtype))
+                        literal = np.asarray(node.attr, kinds.dtype_of(node.kind, dtype))[...]
+                    literal.flags.writeable = False
+                    self._literals[node.id] = literal
                 elif node.op == "ruled":
                     self._steps.append((node.id, FORMULAS.get(node.attr[1][0], _same), [a.id for a in args]))
                 elif node.op == "loop":
@@ -74,7 +74,10 @@ class Evaluation:
 
     def __call__(self, inputs, outside=()) -> dict[int, np.ndarray]:
         """Return the values of all nodes, by id; in the body of a loop those of `outside` are given."""
-        values = {number: constant(literal) for number, literal in self._literals.items()}
+        like = next(
+            (one for one in inputs.values() if isinstance(one, np.ndarray) and type(one) is not np.ndarray), None
+        )
+        values = {number: np.asarray(literal, like=like) for number, literal in self._literals.items()}
         values.update(zip([node.id for node in self.outside], outside, strict=True))
         for number, key in self._given:
             values[number] = inputs[key]
@@ -170,7 +173,7 @@ class ByMember:
 
     def __call__(self, inputs, members: int) -> list[np.ndarray]:
         """Return the values ``(n, *shape)`` of all nodes."""
-        with np.errstate(all="ignore"), unwatched():
+        with np.errstate(all="ignore"):
             if self._at_once is None:
                 each = [self._one({key: array[k, ...] for key, array in inputs.items()}) for k in range(members)]
                 return [np.stack([values[node.id] for values in each]) for node in self.nodes]
@@ -222,7 +225,7 @@ def _function(node, dtype) -> Callable[..., np.ndarray]:
     if node.pointwise:
         return _pointwise(node, dtype)
     if node.op == "view":
-        return lambda a: operation(attr.apply, a, lead)
+        return lambda a: attr.apply(a, lead)
     if node.op == "concatenate":
         axis = lead + attr
         return lambda *args: np.concatenate(_with_rows(args, node) if lead else args, axis=axis)
@@ -242,8 +245,8 @@ def _function(node, dtype) -> Callable[..., np.ndarray]:
         "einsum": lambda *args: np.einsum(attr, *args, optimize=True),  # without, 60 ms for three matrices of 128
         "inverse": np.linalg.inv,
         "result": lambda carried: carried[attr],
-        "take": lambda *args: operation(_at_places, args, node),
-        "put": lambda *args: operation(_at_places, args, node),
+        "take": lambda *args: _at_places(args, node),
+        "put": lambda *args: _at_places(args, node),
     }
     return functions.get(node.op, lambda *args: np.asanyarray(attr(*args)).astype(dtype, copy=False))
 
@@ -283,7 +286,7 @@ def _at_places(args, node):
     given = [a if one.batched else np.asarray(a)[None] for a, one in zip(args, node.args, strict=True)]
     rows = max(len(a) for a in given) if all(len(a) for a in given) else 0
     array, index, *value = (np.broadcast_to(a, (rows, *a.shape[1:])) for a in given)
-    places = np.arange(rows), index.astype(np.int64)
+    places = np.arange(rows, like=index), index.astype(np.int64)
     if node.op == "put":
         array = array.copy()
         array[places] = value[0]

@@ -45,14 +45,19 @@ class View:
     @staticmethod
     def item(key, name):
         plain = all(isinstance(k, slice) and k.step in (None, 1) for k in key)
-        return View(("item", name), lambda a, lead: a[(slice(None),) * lead + key], plain, key)
+        given = tuple(k.tolist() if isinstance(k, np.ndarray) else k for k in key)
+        return View(("item", name), lambda a, lead: a[(slice(None),) * lead + given], plain, key)
 
     @staticmethod
     def gather(table):
         """Return a view by flat element numbers, in the result's shape."""
 
+        places = table.reshape(-1)
+        places.flags.writeable = False
+
         def gathered(a, lead):
-            return a.reshape(*a.shape[:lead], -1)[..., table.reshape(-1)].reshape(a.shape[:lead] + table.shape)
+            flat = a.reshape(*a.shape[:lead], -1)
+            return flat[..., np.asarray(places, like=flat)].reshape(a.shape[:lead] + table.shape)
 
         return View(("gather", table.shape, table.tobytes()), gathered)
 

@@ -165,6 +165,15 @@ def _sinc(g, y, x):
     return (g * np.where(near, inside * series, (cosine - y) / outside),)
 
 
+def _exprel(g, y, x):
+    near = np.abs(x) < 1.0  # there exp(x) - y would cancel
+    inside, outside = np.where(near, x, 0.0), np.where(near, 1.0, x)
+    series = functools.reduce(lambda total, term: total * inside + term, _EXPREL_SLOPE)
+    share = 1.0 / outside
+    apart = np.where(x > 0, y * (1.0 - share) + share, (np.exp(-np.abs(outside)) - y) * share)
+    return (g * np.where(near, series, apart),)
+
+
 def _extreme(g, y, x, axes):
     most = x == y
     count = np.sum(most.astype(g.dtype), axis=axes, keepdims=True)
@@ -186,7 +195,7 @@ def _psi(g, y, x):
 
 
 def _zeta(g, y, s, x):
-    return None, g * np.where(x < 0, np.nan, -s * special("zeta", s + 1.0, x))
+    return None, g * (-s * _hurwitz(s + 1.0, x))
 
 
 def _log_ndtr(g, y, x):
@@ -226,6 +235,7 @@ _LOG_2, _LOG_10 = math.log(2.0), math.log(10.0)
 _ERF_SLOPE = 2.0 / math.sqrt(math.pi)
 # The slope of sinc over x, in x²: the powers of sin(πx) / (πx), each derived.
 _SINC_SLOPE = [(-1) ** k * math.pi ** (2 * k) * 2 * k / math.factorial(2 * k + 1) for k in range(9, 0, -1)]
+_EXPREL_SLOPE: list = [k / math.factorial(k + 1) for k in range(19, 0, -1)]  # in x
 
 OPERATIONS: dict[str, Operation] = {
     # arithmetic
@@ -296,6 +306,7 @@ OPERATIONS: dict[str, Operation] = {
     "exp": _expensive(np.exp, "exp({0})", lambda g, y, x: (g * y,)),
     "exp2": _expensive(np.exp2, "exp2({0})", lambda g, y, x: (g * (_LOG_2 * y),)),
     "expm1": _expensive(np.expm1, "expm1({0})", lambda g, y, x: (g * (y + 1.0),)),
+    "exprel": _expensive(_special("exprel"), "exprel({0})", _exprel),
     "log": _expensive(np.log, "log({0})", lambda g, y, x: (g / x,)),
     "log2": _expensive(np.log2, "log2({0})", lambda g, y, x: (g / (_LOG_2 * x),)),
     "log10": _expensive(np.log10, "log10({0})", lambda g, y, x: (g / (_LOG_10 * x),)),

@@ -53,7 +53,7 @@ def branched(
 
 
 def _branched(plan, lines, wanted, exits, facts) -> tuple[list[RowLine], list[tuple[_Path, Literal, int]]]:
-    """The lines, and what their checks let be known behind them."""
+    """Return the lines, and what their checks let be known behind them."""
     known = {line.name: line for line in lines if isinstance(line, Pointwise)}
     checks = [line for line in lines if isinstance(line, Check)]  # by which others are known
     ordered = [_choice(line, known) for line in lines if not isinstance(line, Check)] + checks
@@ -91,7 +91,7 @@ _Path = tuple[tuple[_Group, bool], ...]
 
 
 class _Arrangement:
-    """Where each line goes.
+    """The places of lines in branches.
 
     Attributes
     ----------
@@ -144,7 +144,7 @@ class _Arrangement:
     # What is known
 
     def _literals(self, name: str, holds: bool) -> list[Literal]:
-        """What holds if a condition does, or if it doesn't: itself, and what it is made of."""
+        """Return what is true if a condition is, or if it isn't: itself, and the conditions that it is made of."""
         line = self.conditions.get(name)
         if line is not None and line.op == "logical_not":
             return self._literals(line.args[0], not holds)
@@ -162,7 +162,7 @@ class _Arrangement:
         return self.known[path]
 
     def _truth(self, name: str, known: set[Literal]) -> bool | None:
-        """What a condition is known to be."""
+        """Return the value that a condition is known to have; None if it isn't."""
         (own, holds), *_ = self._literals(name, True)
         if (own, holds) in known:
             return True
@@ -204,7 +204,7 @@ class _Arrangement:
             self.uses[j].append(around)
 
     def _around(self, i: int, line: Fill | Put | Check | Branch | RowLoop) -> _Path:
-        """The branches in which all is that reads what a line writes; a loop's as far as other rows don't go round."""
+        """Return the branches of all reads of what a line writes; a loop's as far as other rows don't go round."""
         if not self.uses[i] or not _touched(line, {})[1] <= self.local:
             return ()
         path = _shared(self.uses[i])
@@ -215,7 +215,7 @@ class _Arrangement:
         return tuple(takewhile(lambda turn: all((turn[0].condition, turn[1]) in one for one in known), path))
 
     def _local(self) -> set[Slot]:
-        """The arrays of which all places are written first, and that nothing but these lines reads or writes."""
+        """Return the arrays of which all places are written first, and that nothing but these lines reads or writes."""
         first: dict[Slot, RowLine] = {}
         for line in reversed(self.lines):
             first |= dict.fromkeys(set().union(*_touched(line, {})), line)
@@ -229,7 +229,7 @@ class _Arrangement:
         return {slot for slot, line in first.items() if isinstance(line, Fill) and mine[slot] == every[slot]} - shown
 
     def _group(self, i: int, path: _Path, name: str) -> _Group:
-        """The branch of a condition that a line is in or behind."""
+        """Return the branch of a condition that a line is in or behind."""
         own, holds = self._own(name)
         found = self.groups.setdefault((path, own), [])
         if self.several:
@@ -240,11 +240,11 @@ class _Arrangement:
         return found[-1]
 
     def _is_there(self, name: str) -> bool:
-        """Whether a name is one of these lines, or known to have a value outside of them."""
+        """Return whether a name is one of these lines, or known to have a value outside of them."""
         return name in self.maker or name in self.outside
 
     def _under(self, i: int, literals: list[str]) -> _Path:
-        """The branches of some conditions that all hold, those that there are already first."""
+        """Return the branches of some conditions that all hold, those that there are already first."""
         path: _Path = ()
         left = list(literals)
         while left:
@@ -262,7 +262,7 @@ class _Arrangement:
         return path
 
     def _own(self, name: str) -> Literal:
-        """A condition without what negates it."""
+        """Return a condition without what negates it."""
         return self._literals(name, True)[0]
 
     def _parts(self, name: str) -> list[str]:
@@ -324,7 +324,7 @@ class _Arrangement:
         self.paths[i] = path
 
     def worthless(self) -> frozenset[str]:
-        """The choices for which no jump is worth while."""
+        """Return the choices for which no jump is worth while."""
         found = set()
         for several in self.groups.values():
             for group in several:
@@ -344,7 +344,7 @@ class _Arrangement:
         return len(choices) > 1 and anew[0] != anew[1]
 
     def _is_of_states(self, name: str) -> bool:
-        """Whether a value depends on states and on what is the same at all steps alone."""
+        """Return whether a value depends on states and on what is the same at all steps alone."""
         found, stack = {name}, [name]
         while stack:
             name = stack.pop()
@@ -363,7 +363,7 @@ class _Arrangement:
         return name
 
     def _needs(self, i: int) -> set[int]:
-        """The lines that have to be before one."""
+        """Return the lines that have to be before one."""
         line = self.lines[i]
         names = _read_by(line)
         if isinstance(line, Check):
@@ -376,7 +376,7 @@ class _Arrangement:
         return found.union(*map(self._makers, names)) - {i}
 
     def _makers(self, name: str) -> set[int]:
-        """The line that gives a value, and the checks by which it does."""
+        """Return the line that gives a value, and the checks by which it does."""
         found: set[int] = set()
         while name in self.same:
             name, checks = self.same[name]
@@ -384,7 +384,7 @@ class _Arrangement:
         return found | ({self.maker[name]} if name in self.maker else set())
 
     def written(self, path: _Path) -> list[RowLine]:
-        """The lines of a branch, with the branches in it."""
+        """Return the lines of a branch, with the branches in it."""
         inside: dict[object, list[int]] = {}
         for i, at in sorted(self.paths.items()):
             if at[: len(path)] == path and not self._is_other(i):
@@ -426,7 +426,7 @@ class _Arrangement:
         return not isinstance(line, (*EFFECTS, RowLoop)) and line.name in self.same
 
     def _owner(self, i: int, path: _Path):
-        """The line, or the branch that it is part of, as a line of another branch around."""
+        """Return the line, or the branch that it is part of, as a line of another branch around."""
         at = self.paths[i]
         if len(at) > len(path):
             return at[len(path)][0]
@@ -444,7 +444,7 @@ class _Arrangement:
         return Branch(self._now(name), then, otherwise, joined)
 
     def _line(self, i: int) -> RowLine:
-        """A line with the names that it reads now."""
+        """Return a line with the names that it reads now."""
         line = self.lines[i]
         if isinstance(line, Check):
             line = replace(line, fails=self.fails[i])
@@ -454,7 +454,7 @@ class _Arrangement:
         return self._loop(line, self._known(self.paths[i])) if isinstance(line, RowLoop) else line
 
     def _loop(self, loop: RowLoop, known: set[Literal]) -> RowLoop:
-        """A loop with branches in its rounds."""
+        """Return a loop with branches in its rounds."""
         first, rest = loop.lines[: loop.first], loop.lines[loop.first :]
         taped = [name for one in loop.tapes if not isinstance(one.source, Slot) for name in one.source]
         nexts = [one.next for one in loop.carried]
@@ -474,7 +474,7 @@ class _Arrangement:
 
 
 def _renamed(line: RowLine, now: Callable[[str], str]) -> RowLine:
-    """A line that reads what names stand for now."""
+    """Return a line that reads what names stand for now."""
     if isinstance(line, Pointwise):
         return replace(line, args=tuple(map(now, line.args)))
     if isinstance(line, Look):
@@ -497,7 +497,7 @@ def _renamed(line: RowLine, now: Callable[[str], str]) -> RowLine:
 
 
 def _read_by(line: RowLine) -> tuple[str, ...]:
-    """The names that a line reads; a loop's with those of whose rounds it undoes."""
+    """Return the names that a line reads; a loop's with those of whose rounds it undoes."""
     if not isinstance(line, RowLoop):
         return read_by(line)
     backs = [one.back.name for one in (*all_lines(line.lines), line) if isinstance(one, RowLoop) and one.back]
@@ -525,7 +525,7 @@ def _of_two(line: Pointwise) -> tuple[str, str]:
 
 
 def _shared(paths: list[_Path]) -> _Path:
-    """The branches in which all are."""
+    """Return the branches in which all are."""
     together = takewhile(lambda turns: turns.count(turns[0]) == len(turns), zip(*paths, strict=False))
     return tuple(turns[0] for turns in together)
 
@@ -554,7 +554,7 @@ def _order_in_memory(lines: list[RowLine], resident: dict[int, Slot]) -> list[se
 
 
 def _touched(line: RowLine, resident: dict[int, Slot]) -> tuple[set[Slot], set[Slot]]:
-    """The memory that a line reads and writes."""
+    """Return the memory that a line reads and writes."""
     if isinstance(line, RowLoop):
         reads, writes = set(), {tape.slot for tape in line.tapes}
         reads |= {tape.source for tape in line.tapes if isinstance(tape.source, Slot)}

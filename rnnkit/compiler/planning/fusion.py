@@ -42,7 +42,7 @@ def fuse_all(plan: Plan, packed_width) -> Plan:
 
 
 def _can_replace(plan: Plan, stage: Loop, new: Buffer) -> bool:
-    """Whether a loop may write a large new state over the old one: nothing reads another element of it later."""
+    """Return whether a loop may write a large new state over the old one: nothing reads another element of it later."""
     if new.kind != "next" or new.size < LARGE or stage.section != STEP or stage.reduction is not None:
         return False
     (walk,) = (walk for _, buffer, walk in stage.writes if buffer is new)
@@ -118,7 +118,7 @@ def _loop_over(loop: Loop, dims: tuple[int, ...]) -> Loop | None:
 
 
 def _has_all(group: _Group, loop: Loop) -> bool:
-    """Whether a loop can join a group: it reads the group's results only where it writes them."""
+    """Return whether a loop can join a group: it reads the group's results only where it writes them."""
     at = {buffer: walk for one in group.loops for _, buffer, walk in one.writes}
     not_there = group.later | {total.buffer for one in group.loops for total in one.totals}
     return all(

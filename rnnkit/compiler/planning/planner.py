@@ -337,7 +337,7 @@ class Planner:
                     self._explore(root, arg, spread(arg, node, index), missing)
 
     def _expensive(self, node) -> bool:
-        """Whether computing a node from stored values takes an expensive operation."""
+        """Return whether computing a node from stored values takes an expensive operation."""
         if node.id not in self._known_expensive:
             self._known_expensive[node.id] = not self.stored(node) and (
                 (node.pointwise and node.operation.expensive) or any(self._expensive(a) for a in node.args)
@@ -345,7 +345,7 @@ class Planner:
         return self._known_expensive[node.id]
 
     def _worth_keeping(self, node) -> bool:
-        """Whether computing a node early saves more than loading its operands later costs."""
+        """Return whether computing a node early saves more than loading its operands later costs."""
         if not node.pointwise:
             return False
         if all(_numbers(arg) < node.size for arg in node.args):  # an outer product: cheaper to make than to load

@@ -298,7 +298,7 @@ class _Ranges:
         return None
 
     def _ends(self, loop: Node) -> bool:
-        """Whether a loop has fewer rounds than its limit: one carried value grows in each, or falls, within bounds."""
+        """Return whether a loop has fewer rounds than its limit: a carried value grows, or falls, within bounds."""
         if loop.attr.reverse:
             return False
         known = self._under(loop.args[loop.attr.count], True, self.always)

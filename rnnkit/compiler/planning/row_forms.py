@@ -15,7 +15,7 @@ from rnnkit.compiler.ir.simplify import rebuilt
 
 
 def with_checks(graph: Graph) -> Graph:
-    """The graph with the conditions by which rows fail, `Graph.checks`, in place of the code of the first one."""
+    """Return the graph with the conditions by which rows fail, `Graph.checks`, in place of the first one's code."""
     if FAILED not in graph.residuals:
         return graph
     new = graph.copy()
@@ -28,7 +28,7 @@ def with_checks(graph: Graph) -> Graph:
 
 
 def _without_limit(loops: dict[int, Loop], graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
-    """A loop's condition without the number of rounds from which it is an error: its plan counts them."""
+    """Return a loop's condition without the number of rounds from which it is an error: its plan counts them."""
     if node.op == "less" and node.args[0].op == "round" and node.args[1].op == "literal":
         loop = loops.get(node.args[0].attr)
         if loop is not None and not loop.counted and int(node.args[1].attr) == loop.limit - 1:
@@ -40,7 +40,7 @@ def _without_limit(loops: dict[int, Loop], graph: Graph, node: Node, args: tuple
 
 
 def changed_in_place(graph: Graph, least: int) -> Graph:
-    """The graph without choices between arrays of more than `least` elements, where only some were changed."""
+    """Return the graph without choices between arrays of more than `least` elements, where only some were changed."""
     return _InPlace(graph, least).run()
 
 
@@ -71,7 +71,7 @@ class _InPlace:
         self.loops = {("loop", node.attr.id): node for node in self.live if node.op == "loop"}
 
     def run(self) -> Graph:
-        """The graph with these changes."""
+        """Return the graph with these changes."""
         graph = self.graph
         for node in self.live:
             if node.op == "where" and node.shape and node.shape[0] > self.least and node.args[0].size == 1:
@@ -87,7 +87,7 @@ class _InPlace:
         return self.same.get(node.id, node)
 
     def _base(self, change: Node, array: Node) -> Node:
-        """What a change changes: an array as it was, or as the other way left it."""
+        """Return the array that a change is made in: as it was, or as the other way left it."""
         array = self._now(array)
         return self.bases.get(change.id, {}).get(array.id, array)
 
@@ -134,13 +134,13 @@ class _InPlace:
         self.same[node.id] = ways[-1].end
 
     def _looks(self, array: Node, way: _Way, end: Node, choice: Node) -> list[Node]:
-        """What reads elements of an array on a way only, behind what another way leaves of it."""
+        """Return the nodes that read elements of an array on a way only, behind what another way leaves of it."""
         changes = self._made_on(way, choice)
         found = [user for user in self._users(array) if user.op in ("take", "view") and user.id > end.id]
         return [one for one in found if one.id not in self.bases and self._is_only_on(way, one, changes)]
 
     def _changes(self, array: Node) -> list[Node]:
-        """An array and what it is made of by changes, the last one first."""
+        """Return an array and what it is made of by changes, the last one first."""
         found = [array]
         while True:
             change = _change(array)
@@ -150,7 +150,7 @@ class _InPlace:
             found.append(array)
 
     def _users(self, array: Node) -> set[Node]:
-        """What reads an array, also as a choice that it has become."""
+        """Return the nodes that read an array, also as a choice that it has become."""
         found = set()
         for user in self.users.get(array.id, ()):
             found.add(user)
@@ -163,7 +163,7 @@ class _InPlace:
         return {choice.id, *(made.id for made in way.makers)}
 
     def _is_apart(self, way: _Way, choice: Node) -> bool:
-        """Whether nothing reads what a way leaves but the choice, and what goes this way too."""
+        """Return whether nothing reads what a way leaves but the choice, and what goes this way too."""
         changes = self._made_on(way, choice)
         for array in way.changes:
             if array.op == "put" and way.condition.id >= array.id:
@@ -173,7 +173,7 @@ class _InPlace:
         return all(self._is_only_on(way, array, changes) for array in way.changes)
 
     def _is_only_on(self, way: _Way, array: Node, changes: set[int]) -> bool:
-        """Whether rows that don't go a way need nothing of an array."""
+        """Return whether rows that don't go a way need nothing of an array."""
         stack, seen = [array], set()
         while stack:
             node = stack.pop()
@@ -207,7 +207,7 @@ class _Way:
         return self.changes[0]
 
     def end_like(self, base: Node) -> Node | None:
-        """What all changes make of an array, in that one's shape."""
+        """Return the array after all changes, in the shape of `base`; None if it has another one."""
         for array in self.changes:
             if array.shape == base.shape:
                 return array
@@ -226,7 +226,7 @@ class _Way:
         return [made for array in self.changes if (made := _change(array)) is not None]
 
     def is_in(self, node: Node, holds: bool = True) -> bool:
-        """Whether a row goes this way if a node holds, or if it doesn't."""
+        """Return whether a row goes this way if a node holds, or if it doesn't."""
         if node.op == "logical_not":
             return self.is_in(node.args[0], not holds)
         if node is self.condition:
@@ -236,7 +236,7 @@ class _Way:
 
 
 def _change(array: Node) -> Node | None:
-    """The node that makes an array of another one by changes of elements."""
+    """Return the node that makes an array of another one by changes of elements."""
     if array.op == "put" or (
         array.op == "view" and array.size == array.args[0].size and array.attr.key[0] == "reshape"
     ):

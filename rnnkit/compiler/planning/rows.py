@@ -69,7 +69,7 @@ _SUMS: dict[str, tuple[str, Callable]] = {
 
 
 def is_narrow(graph: Graph) -> bool:
-    """Whether a graph is planned by rows: this depends on the step alone, and so do the bits of its results."""
+    """Return whether a graph is planned by rows: this depends on the step alone, and so do the bits of its results."""
     if graph.sparse:
         return False
     batched = [node for node in graph.live() if node.batched]
@@ -110,7 +110,7 @@ def plan_rows(graph: Graph, few: int = FEW, coded: bool = False, largest: int = 
 def _checked(
     graph: Graph, coded: bool, largest: int, modes: bool
 ) -> tuple[Graph, dict[int, Bounds], dict[int, Bounds]]:
-    """The form of a graph with no more checks than it needs, and what `whole_states` says of it."""
+    """Return the form of a graph with no more checks than it needs, and what `whole_states` says of it."""
     form, whole, watched = whole_states(graph if coded else with_checks(graph), largest, modes)
     return without_known_checks(form, whole), whole, watched
 
@@ -248,7 +248,7 @@ class _Planner:
     # Nodes
 
     def _of(self, node: Node) -> np.ndarray:
-        """The names of a node's numbers, in its shape."""
+        """Return the names of a node's numbers, in its shape."""
         if node.id in self.tapes:
             slot, rounds = self.tapes[node.id]
             return _names([self._look(node, slot, i, node.size, rounds) for i in range(node.size)], node.shape)
@@ -306,7 +306,7 @@ class _Planner:
         return self._elements(node, self._prepacked(node))
 
     def _prepacked(self, node) -> Buffer:
-        """Where the program finds what depends on weights alone."""
+        """Return the buffer of a node that depends on weights alone."""
         name = str(node.attr) if node.op == "weight" else "number" if node.op == "literal" else "of weights"
         made = self.plan.own if self.own_weights and node.op != "literal" else self.plan.prepacked
         found = next((buffer for buffer, one in made.items() if one is node), None)
@@ -381,7 +381,7 @@ class _Planner:
         return slot
 
     def _in_memory(self, node) -> Slot:
-        """Where a node is in memory, written there if it isn't yet."""
+        """Return the slot of a node in memory, written there if it isn't yet."""
         if node.id not in self.slots and _is_whole(node):
             self._in_memory(node.args[0])
             self._share(node)
@@ -398,7 +398,7 @@ class _Planner:
         return self.slots[node.id]
 
     def _of_around(self, node, at: int) -> np.ndarray:
-        """The names of a node's numbers, found by lines of the open loop that it is in."""
+        """Return the names of a node's numbers, found by lines of the open loop that it is in."""
         lines, known = self.lines, self.known
         self.lines, self.known = self.nest[at][1], ChainMap(*known.maps[len(self.nest) - 1 - at :])
         names = self._of(node)
@@ -455,7 +455,7 @@ class _Planner:
         self.slots[node.id] = slot
 
     def _where_at(self, node, index, place, i, new, old) -> list[str]:
-        """The names of new numbers where a place is `i`, and of old ones elsewhere."""
+        """Return the names of new numbers where a place is `i`, and of old ones elsewhere."""
         kind = index.kind
         if place not in self.plan.uniform and carrier(kind) == "int64":  # of as many bits as a number, mostly
             place, kind = self._line(node, "cast", (place,), "int32"), "int32"
@@ -467,22 +467,22 @@ class _Planner:
         return max((at for at, (token, _) in enumerate(self.nest) if token in node.depends), default=0)
 
     def _is_of_here(self, node) -> bool:
-        """Whether a node is made anew each time that the lines come here."""
+        """Return whether a node is made anew each time that the lines come here."""
         return self._depth(node) == len(self.nest) - 1 and section_of(node) not in (PREPACK, CALL)
 
     def _is_read_until(self, array, node) -> bool:
-        """Whether nothing behind a node reads an array in memory, by any of its names."""
+        """Return whether nothing behind a node reads an array in memory, by any of its names."""
         return all(self.last.get(one, 0) <= node.id for one in self.same.get(array.id, (array.id,)))
 
     def _own(self, node, array) -> Slot:
-        """An array in memory that a node may change: a copy where something still reads what it was."""
+        """Return an array in memory that a node may change: a copy where something still reads what it was."""
         slot = self._in_memory(array)
         if self._is_read_until(array, node) and self._is_of_here(array):
             return slot
         return self._copy(node, array, section_of(node))
 
     def _copy(self, node, array, section: int = STEP) -> Slot:
-        """A copy of an array in memory, named for a node."""
+        """Return a copy of an array in memory, named for a node."""
         names = self._of(array)
         copy = self._slot(node, array.size)
         self._write(Fill(copy, tuple(names.reshape(-1)), section))
@@ -620,7 +620,7 @@ class _Planner:
             made.going = self._new_slot("going", rounds, "bool")
 
     def _taped(self, body, loop, made, forward) -> None:
-        """What the loop carried whose rounds are undone."""
+        """Read from the tape the numbers that the loop carried whose rounds are undone."""
         for one in body:
             if one.op == "taped" and one.attr[0] == loop.id:
                 slot = self.taped[forward.id, one.attr[1]]
@@ -641,7 +641,7 @@ class _Planner:
 
 
 def _needed(lines: list[RowLine], names: set[str]) -> list[RowLine]:
-    """The lines that these names, writes to memory and loops need; more names are added."""
+    """Return the lines that these names, writes to memory and loops need; more names are added."""
     kept = []
     for line in reversed(lines):
         if isinstance(line, RowLoop):
@@ -657,14 +657,14 @@ def _needed(lines: list[RowLine], names: set[str]) -> list[RowLine]:
 
 
 def _is_whole(node) -> bool:
-    """Whether a node is all elements of an array in their order."""
+    """Return whether a node is all elements of an array in their order."""
     if node.op != "view" or node.size != node.args[0].size or not node.batched:
         return False
     return np.array_equal(node.attr.index(node.args[0].shape).reshape(-1), np.arange(node.size))
 
 
 def _rounds_at_most(node) -> int:
-    """How often a loop goes round, as far as its condition says it."""
+    """Return the most rounds of a loop, as far as its condition says them."""
     go = node.args[node.attr.count]
     if go.op == "less" and go.args[0].op == "round" and go.args[1].op == "literal":
         return max(1, int(go.args[1].attr))

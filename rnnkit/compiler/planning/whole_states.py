@@ -91,14 +91,14 @@ def _whole_numbers(live: list[Node], found: set[int], arrays: bool) -> dict[int,
 
 
 def _is_small(node: Node) -> bool:
-    """Whether a node is a small whole number in the step."""
+    """Return whether a node is a small whole number in the step."""
     if node.op != "literal" or np.any(node.attr != np.rint(node.attr)) or np.any(np.abs(node.attr) >= _SMALL):
         return False
     return not np.signbit(node.attr[node.attr == 0]).any()
 
 
 def _reads(node: Node, made: dict[int, set[int]], users: dict[int, list[Node]]) -> bool:
-    """Whether whole numbers are compared, or one becomes an integer, as ``where(abs(it) < most, it, 0)``."""
+    """Return whether whole numbers are compared, or one becomes an integer, as ``where(abs(it) < most, it, 0)``."""
     if node.op == "absolute":
         asked = [one.args[1] if one.op == "less" else node for one in users[node.id]]
         return all(one.op == "literal" and np.all(one.attr >= _MOST) for one in asked)
@@ -112,7 +112,7 @@ def _reads(node: Node, made: dict[int, set[int]], users: dict[int, list[Node]]) 
 
 
 def _whole(graph: Graph, node: Node, known: dict[int, Node]) -> Node:
-    """The integer of such a float."""
+    """Return the integer of such a float."""
     if node.id not in known:
         args = [_whole(graph, arg, known) if arg.kind == "float" else arg for arg in node.args]
         if node.op in ("where", "add", "subtract"):
@@ -127,7 +127,7 @@ def _whole(graph: Graph, node: Node, known: dict[int, Node]) -> Node:
 
 
 def _read(made, users, states: set[int], known, graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
-    """A state as an integer, what was asked before it was made one, and comparisons with it."""
+    """Return a state as an integer, what was asked before it was made one, and comparisons with it."""
     if node.id in states:
         return graph.cast(graph.add("state", (), node.shape, node.attr, "int64"), "float")
     if node.op == "less" and node.args[0].op == "absolute" and made.get(node.args[0].args[0].id):
@@ -166,7 +166,7 @@ def _bounds(graph: Graph, states: list[int], largest: int) -> tuple[dict[int, Bo
 def _grown(
     graph: Graph, states: list[int], numbers: list[int], widened: bool, others: dict[int, Bounds] | None = None
 ) -> dict[int, Bounds] | None:
-    """What bounds of 0 become by steps, until they stay or are beyond all numbers in the step."""
+    """Return the bounds that those of 0 grow to by steps; None if they pass all numbers in the step or keep on."""
     bounds = dict.fromkeys(states, (0, 0))
     for _ in range(_ATTEMPTS):
         made = bounds_of(graph, (others or {}) | bounds)
@@ -188,7 +188,7 @@ def _within(one: Bounds, other: Bounds) -> Bounds:
 
 
 def _numbers(graph: Graph) -> list[int]:
-    """The integers in a step, in order."""
+    """Return the integers in a step, in order."""
     literals = (node.attr for node in graph.nodes if node.op == "literal" and node.kind == "int64")
     return sorted({0, *(number for array in literals for number in array.reshape(-1).tolist())})
 

@@ -21,7 +21,6 @@ from rnnkit.compiler.tracing.broadcasting import lift
 from rnnkit.compiler.tracing.control_flow import reading
 from rnnkit.compiler.tracing.scipy_calls import LookedAt
 from rnnkit.compiler.tracing.symbol import Symbol
-from rnnkit.recording import unwatched
 
 _ROUNDS = 300  # of a loop, in the check on numbers
 _TOLERANCE = 1e-5  # of each array's largest value: a wrong graph is off by far more
@@ -278,7 +277,7 @@ def _check_rows(graph, evaluation, step, given, drawn, training) -> None:
     inputs |= {("state", i): s for i, s in enumerate(states)} | {("constant", i): c for i, c in enumerate(constants)}
     inputs |= {("weight", name): w for name, w in weights.items()} | {("draw", name): d for name, d in draws.items()}
     try:
-        with np.errstate(all="ignore"), unwatched():
+        with np.errstate(all="ignore"):
             values = evaluation(inputs)
     except LongLoop:
         return

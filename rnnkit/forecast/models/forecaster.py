@@ -53,7 +53,7 @@ class Ahead(NamedTuple):
 
 
 class _Signs(NamedTuple):
-    """What bands read of series whose values they don't."""
+    """The numbers that bands read of series whose values they don't."""
 
     positive: np.ndarray  # (N,)
 
@@ -569,11 +569,11 @@ class Forecaster(Shown):
             return cls._of_saved(saved)
 
     def _card(self):
-        from rnnkit.cards import Card, parts_of, told
+        from rnnkit.cards import Card, parts_of, text_or_empty
 
-        parts, facts = self._shown_parts(), {name: told(tell) for name, tell in self._facts().items()}
+        parts, facts = self._shown_parts(), {name: text_or_empty(tell) for name, tell in self._facts().items()}
         inside = parts_of(parts, lambda path, depth: parts[path]._card(depth), 0)
-        return Card(type(self).__name__, "", told(lambda: repr(self)), facts, self._shares(), inside)
+        return Card(type(self).__name__, "", text_or_empty(lambda: repr(self)), facts, self._shares(), inside)
 
     def _shown_parts(self) -> dict[str, Any]:
         """Return the layers of a fitted forecaster, by name."""

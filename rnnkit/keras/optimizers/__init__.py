@@ -8,8 +8,8 @@ import sys
 from functools import partial
 
 from rnnkit import optimizers as plain
+from rnnkit.interop.keras_kinds import Argument
 from rnnkit.keras import settings
-from rnnkit.keras.arguments import Argument
 from rnnkit.keras.naming import by_order, named, namespace
 
 _IGNORED = {
@@ -34,7 +34,7 @@ def _arguments(name, kind, arguments, keywords):
     for name, argument in _IGNORED.items():
         if name in keywords:
             value = keywords.pop(name)
-            if argument.harmless is not None and value not in argument.harmless:
+            if not argument.is_harmless(value):
                 raise ValueError(f"expected no {name} of {kind.__name__}, got {value!r}; {argument.why}")
     return (), keywords, lambda made: None
 

@@ -83,7 +83,7 @@ def keep(layer, found: list[Added]) -> None:
 
 
 def is_collecting() -> bool:
-    """Whether a call's losses are wanted."""
+    """Return whether a call's losses are wanted."""
     return _collected.get() is not None
 
 

@@ -10,6 +10,14 @@ import numpy as np
 class ArrayMethods(np.lib.mixins.NDArrayOperatorsMixin):
     """Base of objects that NumPy's functions take: an array's operators and methods, by these."""
 
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> Any:
+        return NotImplemented if other is None or isinstance(other, str) else super().__eq__(other)
+
+    def __ne__(self, other: object) -> Any:
+        return NotImplemented if other is None or isinstance(other, str) else super().__ne__(other)
+
     @property
     def T(self) -> Any:
         """The array with its axes reversed, which has to have no batch axis."""

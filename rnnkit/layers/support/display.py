@@ -37,14 +37,14 @@ def layer_card(layer, depth: int = 0, code: bool = True) -> Any:
     Nothing is built, compiled or copied for it. `depth` says how many layers this one is inside, `code`
     whether its card shows the code that makes it.
     """
-    from rnnkit.cards import Card, parts_of, told
+    from rnnkit.cards import Card, parts_of, text_or_empty
 
     parts = layer._parts()
     return Card(
         type(layer).__name__,
         layer.name,
-        told(lambda: repr(layer)) if code else "",
-        {name: told(tell) for name, tell in _facts(layer).items()},
+        text_or_empty(lambda: repr(layer)) if code else "",
+        {name: text_or_empty(tell) for name, tell in _facts(layer).items()},
         _weights(layer),
         parts_of(parts, lambda path, below: parts[path]._card(below), depth),
     )

@@ -11,8 +11,9 @@ import numpy as np
 from rnnkit import allocation, tracebacks
 from rnnkit.layers.support import array_kinds, device_transfer, labelled_calls, sequence_calls
 from rnnkit.layers.support.array_kinds import first_found, handler_of
+from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.symbolic import SymbolicTensor, record, tracing
-from rnnkit.layers.support.vjp_runner import repeated_vjp
+from rnnkit.layers.support.weight_mapping import pair_axes
 
 
 def entered(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,7 +67,27 @@ _PLAIN = {np.ndarray, bool, type(None)}  # most arguments: calls are many and sh
 
 def entered_vjp(vjp: Callable[..., Any]) -> Callable[..., Any]:
     """Return a layer's ``vjp`` that is repeated as its calls are, and takes the arrays that they take."""
-    return repeated_vjp(device_transfer.crossing(vjp))
+    crossing = device_transfer.crossing(vjp)
+
+    def ordinary(self, *arguments, **keywords):
+        found = crossing(self, *arguments, **keywords)
+        if isinstance(found, tuple) and isinstance(found[-1], Pullback):
+            found[-1].complex_weights = functools.partial(pair_axes, self)
+        return found
+
+    @functools.wraps(vjp)
+    def called(self, *arguments, **keywords):
+        try:
+            if self._vjp_runner is not None:
+                found = self._vjp_runner.run(self, ordinary, arguments, keywords)
+                if found is not None:
+                    return found
+            return ordinary(self, *arguments, **keywords)
+        except Exception as error:
+            tracebacks.shorten(error)
+            raise
+
+    return called
 
 
 def entered_trajectory(trajectory: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,7 +18,7 @@ keeps_states: Callable[[Any], bool] = attrgetter("_keeps_states")  # whether cal
 reads_complex: Callable[[Any], bool] = attrgetter("_reads_complex")
 reads_ids: Callable[[Any], bool] = attrgetter("_reads_ids")
 stream_refusal: Callable[[Any], str | None] = attrgetter("_stream_refusal")  # why it can't take one step at a time
-turns_time: Callable[[Any], list[bool]] = attrgetter("_turns_time")  # for each output, against the input's order
+reverses_time: Callable[[Any], list[bool]] = attrgetter("_reverses_time")  # for each output, against the input's order
 
 
 def parts_by_path(layer: Any) -> dict[str, Any]:
@@ -29,11 +29,6 @@ def parts_by_path(layer: Any) -> dict[str, Any]:
 def padding_of(layer: Any, shape: tuple) -> str | None:
     """Return which sequences are joined in a batch for inputs of a shape, see `Layer._padding`."""
     return layer._padding_of(shape)
-
-
-def checked_shape(layer: Any, shape: Any) -> Any:
-    """Return an input shape, checked for its rank."""
-    return layer._shape(shape)
 
 
 def check_input(layer: Any, shape: Any) -> None:

@@ -79,7 +79,7 @@ def ordered(layer: Any, x):
 def named(layer: Any, result, x):
     """Return results as DataArrays, nested as they are."""
     shapes = iter(shape_leaves(layer.compute_output_shape((None, None, *x.shape[2:]))))
-    turned = iter([*layer._turns_time, *[False] * len(leaves(result))])
+    turned = iter([*layer._reverses_time, *[False] * len(leaves(result))])
     return mapped(result, lambda one: labelled(one, x, next(shapes), next(turned)))
 
 
@@ -121,7 +121,7 @@ def for_training(model, x, y, weights) -> tuple[Any, Any, Any]:
 
 def _like_outputs(model, values, x, what):
     """Return targets or weights for `x`, those by step in the order of the outputs' steps."""
-    turned = model._turns_time
+    turned = model._reverses_time
     if isinstance(values, Mapping):
         by_name = dict(zip(model._output_names(), turned, strict=True))
         return {name: _like_output(one, x, what, by_name.get(name, False)) for name, one in values.items()}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import numbers
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from rnnkit.execution.layer_tree import all_layers
+from rnnkit.recording import operation
 
 
 def seed_sequence(seed) -> np.random.SeedSequence:
@@ -39,6 +40,11 @@ def draw_generator(layer: Any) -> np.random.Generator:
     if layer._generator is None:
         layer._generator = np.random.default_rng(spawned(layer, 2)[1])
     return layer._generator
+
+
+def drawn(layer: Any, function: Callable[[np.random.Generator], Any]) -> Any:
+    """Return what a function draws for a call of a layer, which a recorded call draws each time."""
+    return operation(lambda: function(draw_generator(layer)), draws=True)
 
 
 def adopt_seed(layer: Any, sequence: np.random.SeedSequence) -> None:

@@ -106,7 +106,7 @@ def _read(nested, what: str, count: int):
 
 def _joined(layer, pieces: list, given: Ragged):
     shapes = shape_leaves(layer.compute_output_shape((None, None, *given.rest)))
-    turned = [*layer._turns_time, *[False] * len(shapes)]
+    turned = [*layer._reverses_time, *[False] * len(shapes)]
     found: list = []
     for place, shape in enumerate(shapes):
         parts = [(rows, leaves(outputs)[place]) for rows, outputs in pieces]

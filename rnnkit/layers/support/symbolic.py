@@ -63,10 +63,6 @@ class SymbolicTensor(ArrayMethods):
     def __repr__(self) -> str:
         return f"<SymbolicTensor {self.name!r}, {self.dtype} {self.shape}>"
 
-    __eq__: Any = object.__eq__
-    __ne__: Any = object.__ne__
-    __hash__ = object.__hash__
-
     @property
     def batched(self) -> bool:
         """Return whether it has a batch axis; weights of a user's class of layers have none."""
@@ -145,23 +141,6 @@ def _merge(inputs) -> bool:
         all(isinstance(one, SymbolicTensor) and one.batched for one in inputs)
         and len({len(one.shape) for one in inputs}) == 1
     )
-
-
-class BatchLength(int):
-    """The batch size of symbolic tensors as a number: 1, which NumPy repeats, until it is used in a shape."""
-
-    def __new__(cls):
-        """Return the number 1 of this class."""
-        return super().__new__(cls, 1)
-
-    def __reduce__(self):
-        return BatchLength, ()
-
-    def __repr__(self):
-        return "batch"
-
-
-BATCH_LENGTH = BatchLength()
 
 
 def resolved(value):

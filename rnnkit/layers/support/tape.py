@@ -19,7 +19,7 @@ from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.variable import Variable
 from rnnkit.layers.support.weight_mapping import weight_keys
-from rnnkit.recording import constant, operation
+from rnnkit.recording import operation
 from rnnkit.steps.nesting import mapped
 
 _MOST = 128  # ways back that are kept
@@ -623,7 +623,7 @@ class _ThroughFunctions:
             return
         values = tape._values
         cotangents = [
-            constant(np.zeros(values[number].shape, self.dtype)) if one is None else one.astype(self.dtype, copy=False)
+            np.zeros_like(values[number], self.dtype) if one is None else one.astype(self.dtype, copy=False)
             for number, one in zip(self.ends, own, strict=True)
         ]
         arrays = [plain(values[one]) for one in self.given]

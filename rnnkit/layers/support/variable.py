@@ -159,10 +159,6 @@ class Variable(ArrayMethods):
         """Return the array as `numpy.ndarray.astype` does."""
         return self.__symbolic__().astype(dtype)
 
-    __eq__ = object.__eq__
-    __ne__ = object.__ne__
-    __hash__ = object.__hash__
-
     def __setstate__(self, state):
         self.__dict__.update(state)
         if type(self.value) is np.ndarray:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from rnnkit import tracebacks
 from rnnkit.circumstances import standing_in
 from rnnkit.execution.layer_tree import arrays_by_name
 from rnnkit.execution.runner import Runner, copied_arrays, same_bits
@@ -108,30 +106,6 @@ def _numbers(states: dict) -> list:
         (state, {name: one.value.tobytes() for name, one in moving.items()}) for _, state, moving in states.values()
     ]
     return [repr(one) for one in each]
-
-
-def repeated_vjp(vjp: Callable) -> Callable:
-    """Return a layer's ``vjp`` that is repeated once a kind of call has occurred often enough."""
-
-    def ordinary(self, *arguments, **keywords):
-        found = vjp(self, *arguments, **keywords)
-        if isinstance(found, tuple) and isinstance(found[-1], Pullback):
-            found[-1].complex_weights = functools.partial(pair_axes, self)
-        return found
-
-    @functools.wraps(vjp)
-    def called(self, *arguments, **keywords):
-        try:
-            if self._vjp_runner is not None:
-                found = self._vjp_runner.run(self, ordinary, arguments, keywords)
-                if found is not None:
-                    return found
-            return ordinary(self, *arguments, **keywords)
-        except Exception as error:
-            tracebacks.shorten(error)
-            raise
-
-    return called
 
 
 def _parts(g: Gradients) -> list:

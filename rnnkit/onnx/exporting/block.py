@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ class Value:
     name: str
     shape: tuple  # of sizes; an open one is a name or None
     dtype: Any
+    numbers: Any = field(default=None, compare=False)  # of an array without a batch axis
 
 
 class Block:
@@ -40,6 +41,10 @@ class Block:
     def weight(self, array, name: str) -> str:
         """Add a trainable array as an initializer; equal ones are stored once, and a number gets an axis."""
         return self._held(self.top.weights, np.atleast_1d(array), name)
+
+    def known(self, array, name: str) -> Value:
+        """Return an array without a batch axis as a value, with its numbers."""
+        return Value(self.weight(array, name), array.shape, array.dtype, array)
 
     def constant(self, array, name: str = "constant") -> str:
         """Add a constant array as a Constant node; equal ones are stored once."""

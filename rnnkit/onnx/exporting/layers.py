@@ -23,13 +23,14 @@ from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.layers.weighted import Computed
 from rnnkit.models.call_arguments import CallArguments, given_call
+from rnnkit.models.call_trace import CallTrace
 from rnnkit.models.ensemble import Ensemble
 from rnnkit.models.graph_model import GraphModel
 from rnnkit.models.subclassed_layer import SubclassedLayer
 from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, array_of, refuse_draws, write, written
 from rnnkit.onnx.exporting.step_nodes import StepGraph, StepNodes
-from rnnkit.onnx.exporting.whole_arrays import by_function
+from rnnkit.onnx.exporting.whole_arrays import LENGTHS, by_function
 from rnnkit.onnx.loading.layers import ConstantRows
 
 
@@ -139,18 +140,35 @@ def _own_class(layer: SubclassedLayer, writing: Writing, call: Call):
     more = {name: one[0] if len(one) == 1 else one for name, one in call.more.items()}
     given = CallArguments(given_call(layer), call.x, more, call.options, call.mask, call.training)
     arrays = [writing.block.cast(one, layer.dtype) if one.dtype.kind == "f" else one for one in given.arrays()]
-    if any(not isinstance(size, int) for one in arrays for size in one.shape[1:]):
+
+    def traced(length: int) -> CallTrace:
+        sizes = [[size if isinstance(size, int) else length for size in one.shape[1:]] for one in arrays]
+        return layer._trace(given, [((None, *own), one.dtype) for own, one in zip(sizes, arrays, strict=True)])
+
+    try:
+        trace, *others = map(traced, LENGTHS[0])
+        is_open = all(_described(other) == _described(trace) for other in others)
+    except ValueError:  # of a length that it doesn't take
+        is_open = False
+    if not is_open:
         raise ValueError(
-            f"the layer {layer.name!r} can't be exported to ONNX for arrays of any length, since its call may go by "
+            f"the layer {layer.name!r} can't be exported to ONNX for arrays of any length, since its call goes by "
             f"lengths: expected inputs of known sizes, got {[one.shape for one in arrays]}"
         )
-    trace = layer._trace(given, [((None, *one.shape[1:]), one.dtype) for one in arrays])
     if trace.assigned:
         raise ValueError(f"the layer {layer.name!r} can't be exported to ONNX: its call assigns weights")
     held = [one._array() for one in trace.variables] + trace.arrays
-    fixed = [Value(writing.block.weight(one, f"{layer.name}_{i}"), one.shape, one.dtype) for i, one in enumerate(held)]
+    fixed = [writing.block.known(one, f"{layer.name}_{i}") for i, one in enumerate(held)]
     outputs, masks = _calls(trace.graph, writing, call, *trace.graph.begun([*arrays, *fixed], given.masks()))
     return outputs, [call.mask] * len(outputs) if layer.supports_masking else masks
+
+
+def _described(trace: CallTrace) -> tuple:
+    """Return what traces have in common that compute the same: calls, their layers, weights and arrays."""
+    graph, numbers = trace.graph, [one.tolist() for one in trace.arrays]
+    placed = zip(graph.paths, graph.layers, strict=True)
+    layers = [(type(one), one.get_config() | {"name": ""}) if path[0] == "(" else path for path, one in placed]
+    return graph.calls, graph.nesting, layers, trace.names, numbers
 
 
 @written.register

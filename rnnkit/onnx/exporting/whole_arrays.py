@@ -21,7 +21,7 @@ from rnnkit.execution.layer_tree import held_by
 from rnnkit.layers.dot import Dot
 from rnnkit.layers.merging import Concatenate, Merge
 from rnnkit.layers.shaping import Shaping
-from rnnkit.layers.support.symbolic import leaves
+from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.traced import Traced
 from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, written
@@ -32,28 +32,38 @@ from rnnkit.stored_weights import all_expanded
 
 # Substitutes for an open length, tried until a function accepts them: a first, another, and one to check longer
 # ones. The first ones are coprime, since a function may round down.
-_LENGTHS = ((13, 24, 1009), (60, 120, 1020))
+LENGTHS = ((13, 24, 1009), (60, 120, 1020))
 
 
 @written.register
 def _traced(layer: Traced, writing: Writing, call: Call):
-    if layer._unbatched or getattr(layer, "mask", None) is not None:
-        why = "an array without a batch axis" if layer._unbatched else "a mask that its function doesn't compute"
-        raise ValueError(f"the layer {layer.name!r} can't be exported to ONNX: it has {why}")
+    if getattr(layer, "mask", None) is not None:
+        raise ValueError(
+            f"the layer {layer.name!r} can't be exported to ONNX: it has a mask that its function doesn't compute"
+        )
+    given = leaves(call.x)
+    known = {i: given[i].numbers for i in layer._unbatched}
+    if len(known) == len(given):  # of weights alone
+        found = leaves(layer._call(mapped(call.x, lambda one: one.numbers), None, call.training))
+        return [writing.block.known(one, f"{layer.name}_{i}") for i, one in enumerate(found)], [None] * len(found)
     named = lambda x: tuple(f"{x.name}_{i}" if n is None else n for i, n in enumerate(x.shape))
-    block, arrays = writing.block, [replace(x, shape=named(x)) for x in leaves(call.x)]
-    given = call.mask if isinstance(call.mask, list) else [call.mask] * (1 if layer._takes_mask() else len(arrays))
-    masks = [None if m is None else writing.step_mask(m, x) for m, x in zip(given, arrays, strict=False)]
+    block = writing.block
+    arrays = [replace(x, shape=named(x)) for i, x in enumerate(given) if i not in known]
+    flowing = call.mask if isinstance(call.mask, list) else [call.mask] * (1 if layer._takes_mask() else len(given))
+    flowing = [mask for i, mask in enumerate(flowing) if i not in known]
+    masks = [None if m is None else writing.step_mask(m, x) for m, x in zip(flowing, arrays, strict=False)]
     taken = [replace(m, shape=x.shape[:2]) for m, x in zip(masks, arrays, strict=False) if m is not None]
     read = [block.cast(one, layer.dtype) for one in (*arrays, *(taken if layer._takes_mask() else []))]
-    kinds = [*(layer._kind_of(one.dtype) for one in arrays), *["bool"] * (len(read) - len(arrays))]
+    kinds = [*(layer._kind_of(one.dtype) for one in given), *["bool"] * (len(read) - len(arrays))]
     several = masks if isinstance(call.mask, list) else masks[0]
 
     def traced(shapes, checked: bool) -> TracedFunction:
-        whole = [((None, *shape), kind) for shape, kind in zip(shapes, kinds, strict=True)]
+        others = iter([(None, *shape) for shape in shapes])
+        whole = [(known[i].shape if i in known else next(others), kind) for i, kind in enumerate(kinds)]
         return layer._traced(call.x, whole, several, call.training, checked and layer._checked)
 
-    outputs = _by_nodes(writing, layer, read, traced)
+    weights = {str(i): one.astype(layer.dtype) for i, one in known.items()}
+    outputs = _by_nodes(writing, layer, read, traced, weights, weights)
     return outputs, _masks_behind(layer, writing, masks, arrays, outputs)
 
 
@@ -66,15 +76,16 @@ def by_function(writing: Writing, layer, function: Callable, arrays: Sequence[Va
         return with_weights(function, weights, shapes, kinds, layer.dtype, layer.name)
 
     trained = [name for name in weights if layer.trainable and held_by(layer).options()[name].trainable]
-    return _by_nodes(writing, layer, [writing.block.cast(one, layer.dtype) for one in arrays], traced, trained)
+    read = [writing.block.cast(one, layer.dtype) for one in arrays]
+    return _by_nodes(writing, layer, read, traced, weights, trained)
 
 
-def _by_nodes(writing: Writing, layer, arrays: list[Value], traced, trained=()) -> list[Value]:
-    """Write a traced function of arrays as nodes; return its values."""
+def _by_nodes(writing: Writing, layer, arrays: list[Value], traced, weights, trained=()) -> list[Value]:
+    """Write a traced function of arrays, and of weights by name, as nodes; return its values."""
     sizes = OpenSizes([one.shape[1:] for one in arrays], traced)
     keys = [("x", None), *(("constant", i) for i in range(len(arrays)))]
     found, given = sizes.traces[0], dict(zip(keys, [one.name for one in arrays], strict=False))
-    graphs = [ReadGraph(layer.name, layer.dtype, one._graph, one.step.weights, trained) for one in sizes.traces]
+    graphs = [ReadGraph(layer.name, layer.dtype, one._graph, weights, trained) for one in sizes.traces]
     nodes, outputs = LengthNodes(writing.block, sizes, graphs, given, arrays), []
     for node, kind, *shapes in zip(found._nodes, found.kinds, *(one.shapes for one in sizes.traces), strict=True):
         shape = (*arrays[0].shape[:1], *sizes.named(shapes))
@@ -115,7 +126,7 @@ class OpenSizes:
             apart.setdefault(shapes[i][k] or (i, k), []).append((i, k))
         failure: Exception | None = None
         for groups in (list(apart.values()), [places]):  # different lengths fail if they have to be equal
-            for lengths in _LENGTHS:
+            for lengths in LENGTHS:
                 try:
                     self._trace(shapes, [group for group in groups if group], lengths, traced)
                     self.names = [shapes[i][k] for i, k in self.places]

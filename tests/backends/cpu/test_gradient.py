@@ -95,7 +95,7 @@ def test_gradient_with_dropout(kind, monkeypatch):
     options = {"dropout": 0.4, "recurrent_dropout": 0.3, "return_sequences": True, "return_state": True}
     layer = kind(9, dtype="float64", seed=2, **options)
     layer.build((None, None, 4))
-    monkeypatch.setattr("rnnkit.layers.rnn.draw_generator", lambda layer: np.random.default_rng(8))
+    monkeypatch.setattr("rnnkit.layers.support.seeds.draw_generator", lambda layer: np.random.default_rng(8))
     run = Run(layer, (4,), 3, 5, "random", training=True)
     outputs, pull = run.vjp()
     same_bits(outputs, run.call())
@@ -106,7 +106,7 @@ def test_gradient_with_dropout(kind, monkeypatch):
     step, rng = layer._execution.step, np.random.default_rng(8)
     draws = {name: step.draw(name, 3, rng, layer.dtype) for name in step.used_draws((), True)}
     near(gradient, run.expected(draws), BOUNDS["float64"])
-    monkeypatch.setattr("rnnkit.layers.rnn.draw_generator", lambda layer: np.random.default_rng(9))
+    monkeypatch.setattr("rnnkit.layers.support.seeds.draw_generator", lambda layer: np.random.default_rng(9))
     near(pull(run.d), gradient, 0.0)  # of that call, whatever is drawn since
 
 

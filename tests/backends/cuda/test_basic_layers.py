@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from basic_layers import CASES
+from layers_under_test import CASES
 
 import rnnkit as rk
 from rnnkit.backends.cuda.memory import availability

@@ -49,6 +49,8 @@ ROWS |= {
     "views": lambda g, x, v, w, m, s: g.pointwise("add", g.transpose(x, (1, 0)), g.reshape(v, (4, 1))),
     "a copy as a view": lambda g, x, v, w, m, s: g.reshape(g.transpose(x, (1, 0)), (12,)),
     "gathered": lambda g, x, v, w, m, s: g.view(x, View.gather(np.array([[5, 5], [0, 11]]))),
+    "places": lambda g, x, v, w, m, s: g.view(x, View.item((np.array([2, 0]), slice(1, 3)), "places")),
+    "a table": lambda g, x, v, w, m, s: g.pointwise("multiply", x, g.literal(np.arange(4.0))),
     "a part replaced": lambda g, x, v, w, m, s: g.replaced(x, PART, g.literal(np.ones(2))),
     "side by side": lambda g, x, v, w, m, s: g.concatenate([x, w, x], 0),
     "the input": lambda g, x, v, w, m, s: x,

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from layers_under_test import LAYERS, public_layers
 
 import rnnkit as rk
 
@@ -50,6 +51,13 @@ def without_compiling():
 )
 def test_repr_shows_what_differs_from_the_defaults(layer, text):
     assert repr(layer) == text
+
+
+@pytest.mark.parametrize("name", sorted(LAYERS.keys() - {"ArrayFunction", "Lambda", "Model", "Operation", "RNN"}))
+def test_what_repr_shows_makes_the_layer(name):
+    text = repr(LAYERS[name].make())
+    names = {kind: getattr(rk, kind) for kind in public_layers()} | vars(rk.regularizers)
+    assert repr(eval(text, names)) == text
 
 
 @pytest.mark.parametrize(

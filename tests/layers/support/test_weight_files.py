@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from layers_under_test import LAYERS as ROWS
 
 import rnnkit as rk
 from rnnkit.serialization.array_files import save_arrays
@@ -14,16 +15,13 @@ def without_compiling():
 
 
 LAYERS = [
-    (lambda seed: rk.GRU(4, seed=seed), (None, None, 3)),
     (lambda seed: rk.RNN([rk.LSTMCell(2), rk.SimpleRNNCell(3)], seed=seed), (None, None, 3)),
-    (lambda seed: rk.Bidirectional(rk.GRU(2), seed=seed), (None, None, 3)),
-    (lambda seed: rk.TimeDistributed(rk.Dense(2), seed=seed), (None, None, 3)),
     (lambda seed: rk.Sequential([rk.Embedding(5, 3), rk.GRU(2)], seed=seed), (None, None)),
-    (lambda seed: rk.Masking(), (None, None, 3)),
+    *((lambda seed, row=row: row.make(seed=seed), row.shape()) for name, row in ROWS.items() if name != "Model"),
 ]
 
 
-@pytest.mark.parametrize("make, shape", LAYERS, ids=["gru", "stack", "bidirectional", "distributed", "model", "none"])
+@pytest.mark.parametrize("make, shape", LAYERS, ids=["stack", "model", *(name for name in ROWS if name != "Model")])
 def test_T12_weights_of_every_kind_of_layer_come_back(tmp_path, make, shape):
     layer, other = make(0), make(1)
     for one in (layer, other):

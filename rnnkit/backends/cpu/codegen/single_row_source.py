@@ -142,7 +142,7 @@ class SingleRowWriter(RowSourceWriter):
 
     @staticmethod
     def _is_passed(line) -> bool:
-        """Whether a line's value goes through memory; elements of x are read again instead."""
+        """Return whether a line's value goes through memory; elements of x are read again instead."""
         return not isinstance(line, Element) or line.buffer.kind == "state"
 
     def _stages(self) -> list[tuple[str, int]]:
