@@ -269,7 +269,7 @@ def test_updates_read_stretches_up_to_the_ends():
 
 
 def test_progress_and_an_interrupted_fit(panel, model):
-    """Each epoch is told, without the held-out ends and the third that follow with them; what was fitted stays after Ctrl-C."""
+    """Each epoch is told, without the held-out ends and with them; what was fitted stays after Ctrl-C."""
     told = []
     GlobalRNN(4, **SMALL).fit(panel, progress=told.append)
     epochs = [f"network 1, epoch {epoch} of 3" for epoch in (1, 2, 3)]
