@@ -95,7 +95,7 @@ class NormalEquations:
         squares = self.power - 2 * (weights * self.moment).sum(axis=-2)
         for leads in self._alike():
             gram, part = self.gram(leads.start), weights[..., leads]
-            whole = gram + np.tril(gram, -1).T
+            whole = np.tril(gram) + np.tril(gram, -1).T
             squares[..., leads] += (part * (whole @ part)).sum(axis=-2)
         return np.maximum(squares, 0.0) / np.maximum(self.count, 1)
 

@@ -98,8 +98,8 @@ class SmoothedNetwork:
         for number in range(self.networks):
             training = _Training(self, blocks, number, tell)
             if begun:
-                own = [below(f"{number}/", one) for one in before]
-                training.own, training.shared = own, below(f"{number}/", weights)
+                training.own = [below(f"{number}/", one) for one in before]
+                training.shared = below(f"{number}/", weights)
                 training.epochs = self.epochs_of(training.batches, continued=True)
             training.run()
             panel |= {f"{number}/{name}": array.copy() for name, array in training.shared.items()}
