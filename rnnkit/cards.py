@@ -116,7 +116,7 @@ def parts_of(
     return [*made(first), *([(f"… {left_out:,} more", None)] if left_out else []), *made(last)]
 
 
-def columns(rows, right: set[str] | frozenset[str]) -> str:
+def columns(rows, right: Iterable[str], rule: bool = True) -> str:
     """Return lines of text in columns under their heads and a rule; the columns named by `right` are flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
@@ -126,7 +126,7 @@ def columns(rows, right: set[str] | frozenset[str]) -> str:
         ).rstrip()
         for row in rows
     ]
-    lines.insert(1, "─" * max(map(len, lines)))
+    lines[1:1] = ["─" * max(map(len, lines))] if rule else []
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, TypedDict
 
 Described: TypeAlias = Mapping[str, Any]  # a configuration, ``{"class_name": …, "config": …}``
@@ -19,6 +19,8 @@ Array: TypeAlias = Any
 Shape: TypeAlias = Any  # a tuple of numbers and None, or, for several inputs, a list or dict of such
 DType: TypeAlias = Any  # "float32", "float64", or any argument of `numpy.dtype`
 Seed: TypeAlias = Any  # None, a number, a `numpy.random.SeedSequence` or a generator
+Levels: TypeAlias = Sequence[float] | float | None  # percentages of bands
+Progress: TypeAlias = Callable[[str], None] | None  # called with a text after each stage
 Logs: TypeAlias = dict[str, Any] | None  # of an epoch or a batch, for callbacks
 Config: TypeAlias = dict[str, Any]  # of `get_config`
 CustomObjects: TypeAlias = Mapping[str, Any] | None  # classes and functions that a configuration may name

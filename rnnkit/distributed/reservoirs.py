@@ -41,7 +41,7 @@ def fitted(network: ESN, y, x, names, freq, progress) -> None:
     times = np.concatenate([one.last for one in carried])
     read = tuple(np.concatenate([getattr(one, part) for one in carried]) for part in ("inputs", "states"))
     history = History(np.zeros((len(times), 0)), np.full(len(times), work.length), y.ndim == 1)
-    network.layer, network._ends = layer, (history, ForecastState(times, work.length - 1 - times, read))
+    network.layer, network._ends = layer, (history, ForecastState(times, read))
     arrays = [scale.arrays() for scale in scales]
     network._model = {name: np.concatenate([one[name] for one in arrays]) for name in arrays[0]}
     network._panel, network._history = found, history

@@ -36,11 +36,7 @@ class Known(NamedTuple):
     is_trained: bool = False  # whether it takes `epochs`
 
 
-def _network(title: str) -> Known:
-    """Describe a recurrent network; one network serves several series."""
-    return Known(title, "TrainedForecaster", "GlobalRNN", True, True, True)
-
-
+_NETWORK = Known("", "TrainedForecaster", "GlobalRNN", True, True, True)  # one network serves several series
 KNOWN = {
     "auto": Known("Auto", "Auto", reads_covariates=True),
     "theta": Known("Theta", "Theta", reads_covariates=True),
@@ -52,9 +48,9 @@ KNOWN = {
     "adida": Known("ADIDA", "ADIDA"),
     "imapa": Known("IMAPA", "IMAPA"),
     "esn": Known("echo state network", "ESN", has_units=True),
-    "gru": _network("GRU"),
-    "lstm": _network("LSTM"),
-    "rnn": _network("simple RNN"),
+    "gru": _NETWORK._replace(title="GRU"),
+    "lstm": _NETWORK._replace(title="LSTM"),
+    "rnn": _NETWORK._replace(title="simple RNN"),
     "linear": Known("linear model", "TrainedForecaster", is_trained=True),
 }
 TITLES = {name: one.title for name, one in KNOWN.items()}

@@ -266,6 +266,14 @@ def test_configurations_that_rnnkit_does_not_read_are_refused(kind, tmp_path):
         rk.interop.from_keras(written(tmp_path, config, weights))
 
 
+def test_options_that_change_nothing_are_read(tmp_path):
+    config, weights = parts("graph")
+    added = {"time_major": False, "implementation": 2, "use_cudnn": "auto", "autocast": False, "data_format": None}
+    layer_config(config, "encoder").update(added)
+    other = rk.interop.from_keras(written(tmp_path, config, weights))
+    same_bits(outputs(other, "graph"), outputs(rk.interop.from_keras(DATA / "graph.keras"), "graph"))
+
+
 def test_a_model_without_its_weights_is_refused_before_it_is_built(tmp_path):
     """A small file that says of a layer that it is large: nothing of that size is made."""
     config = parts("sequence")[0]

@@ -55,7 +55,10 @@ def read_input(
         names = [series_name(frame, place) for place in range(len(frame))]
         if column not in names:
             raise InputError(f"{path} has no column {column!r}; its series are {', '.join(names[:10])}")
-        frame = _alone(frame, names.index(column))
+        place = names.index(column)
+        own, timelines = frame.series[place], frame.timelines[place : place + 1]
+        columns, kind = {frame.names.target: own[None]}, FileTable([frame.ids[place]])
+        frame = SeriesFrame(frame.names, kind.names, columns, timelines, kind, frame.wall)
     if framed or len(frame) > 1:
         return frame
     return Series(series_name(frame, 0), frame.series[0], frame.timelines[0])
@@ -100,8 +103,3 @@ def read_kept(path) -> tuple[Forecaster, saving.Saved]:
 def series_name(frame: SeriesFrame, place: int) -> str:
     """The id of a series, or the column of a single one."""
     return frame.names.target if frame.ids == [None] else str(frame.ids[place])
-
-
-def _alone(frame, place) -> SeriesFrame:
-    ids, timelines = [frame.ids[place]], frame.timelines[place : place + 1]
-    return SeriesFrame(frame.names, ids, [frame.series[place]], {}, timelines, FileTable(ids), frame.wall)

@@ -24,7 +24,16 @@ def main(arguments: list[str] | None = None) -> int:
     from rnnkit.forecast.data.csv_files import InputError
 
     try:
-        return _run(_parser().parse_args(arguments))
+        options = _parser().parse_args(arguments)
+        if options.command == "info":
+            from rnnkit.information import information
+
+            print(information(), flush=True)
+        else:
+            from rnnkit.forecast.command.run import forecast
+
+            print(printable(forecast(options), kept="\n"), flush=True)
+        return 0
     except KeyboardInterrupt:
         print("rnnkit: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -133,18 +142,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("info", help="versions, threads, cache and extras, for a report of a fault")
     return parser
-
-
-def _run(options) -> int:
-    if options.command == "info":
-        from rnnkit.information import information
-
-        print(information(), flush=True)
-    else:
-        from rnnkit.forecast.command.run import forecast
-
-        print(printable(forecast(options), kept="\n"), flush=True)
-    return 0
 
 
 def _at_least(least, text) -> int:

@@ -46,8 +46,8 @@ def _draw_single(report: Report, left, right) -> None:
     series, title, horizon, level = report.named(0), next(iter(report.models)), report.horizon, report.levels[0]
     times, name = series.timeline.times, series.name if title == TITLES["auto"] else f"{series.name}, {title}"
     said, first = f"forecast of {horizon} steps", 0
-    if report.windows:
-        scores, first = report.mean_scores()[title], int(report.windows[0].origins[0])
+    if report.origins is not None:
+        scores, first = report.mean_scores()[title], int(report.origins.ends[0, 0])
         name = f"{name}: error {scores['naive']:.2f} of the better naive forecast's"
         held = f": the {level:g} % bands held {scores[f'coverage-{level:g}']:.0f} % of what came"
         said = f"forecasts of {horizon} steps{'' if np.isnan(scores[f'coverage-{level:g}']) else held}"
@@ -65,11 +65,12 @@ def _draw_single(report: Report, left, right) -> None:
 def _drawn(report: Report, most: int) -> list[Drawn]:
     """Return the ends of series, evenly spread from the best to the worst."""
     order, mase = np.arange(len(report.values)), None
-    if report.windows:
+    finished = report.finished
+    if finished.any():
         best, mase = report.from_best_to_worst(), report.scores(report.model.name)["mase"]
         order = best if len(best) >= most else np.concatenate([best, np.setdiff1d(order, best)])
         order = order[np.unique(np.linspace(0, len(order) - 1, min(most, len(order))).astype(int))]
-    shown = max(4 * report.horizon, 2 * report.season, 36, (len(report.windows) + 3) * report.horizon)
+    shown = max(4 * report.horizon, 2 * report.season, 36, (len(finished) + 3) * report.horizon)
     drawn = []
     for place in order[:most]:
         name = report.named(place).name
@@ -84,11 +85,11 @@ def _end(report: Report, place: int, title: str, shown: int) -> Drawn:
     series, horizon, tests = report.named(place), report.horizon, []
     times, names = series.timeline.times, report.model._band_names(report.levels[:1])
     end = len(times)
-    for window in report.windows[::-1]:
-        for row in np.flatnonzero(window.series == place)[::-1]:
-            if len(times) - shown < window.origins[row] <= end - horizon:
-                end = int(window.origins[row])
-                tests.append([times[end:][:horizon], *(window.columns[name][row] for name in names)])
+    for window in np.flatnonzero(report.finished[:, place])[::-1]:
+        assert report.origins is not None
+        if len(times) - shown < (origin := int(report.origins.ends[window, place])) <= end - horizon:
+            end = origin
+            tests.append([times[end:][:horizon], *(report.tested[name][window, place] for name in names)])
     said = {name: report.columns[name][place] for name in names}
     return Drawn(title, times[-shown:], series.values[-shown:], series.timeline.ahead(horizon), said, tests=tests)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -32,15 +33,6 @@ LEAST_VALUES = 20  # before the first origin
 LEVEL = 80.0
 
 
-class Window(NamedTuple):
-    """A window of a test: actual values after origins in series, and their forecasts."""
-
-    series: np.ndarray  # (R,), indices
-    origins: np.ndarray  # (R,), steps known
-    actual: np.ndarray  # (R, H), NaN in gaps
-    columns: dict[str, np.ndarray]  # (R, H), forecasts and edges by the names of a table's columns
-
-
 @dataclass
 class Report:
     """Forecasts of series, and the test of the models; a single series is a panel of one."""
@@ -52,7 +44,7 @@ class Report:
     models: dict[str, Forecaster]  # by title, in the order asked for
     origins: Origins | None = None  # of the test
     future: Mapping[str, np.ndarray] = field(default_factory=dict)  # (B, H), covariates that are known ahead
-    windows: list[Window] = field(default_factory=list)  # finished ones, the earliest first
+    tested: dict[str, np.ndarray] = field(default_factory=dict)  # (W, B, H), as `columns`; NaN if not finished
     columns: dict[str, np.ndarray] = field(default_factory=dict)  # (B, H), forecasts and edges beyond the end
 
     @property
@@ -76,6 +68,12 @@ class Report:
         return next(iter(self.models.values()))
 
     @property
+    def finished(self) -> np.ndarray:
+        """A mask ``(W, B)`` of the forecasts of the test that are there."""
+        forecasts = self.tested.get(self.model.name, np.zeros((0, len(self.values), 1)))
+        return ~np.isnan(forecasts).all(axis=2)
+
+    @property
     def baselines(self) -> dict[str, int]:
         """The lags of the naive forecasts, by title."""
         seasonal = {SEASONAL: self.season} if self.season > 1 else {}
@@ -90,7 +88,8 @@ class Report:
             return f"{test}, {counted(self.horizon, 'lead')}"
         if not asked:
             return f"{counted(self.horizon, 'step')} ahead"
-        part = "" if len(self.windows) == asked else f"{len(self.windows)} of "
+        finished = int(self.finished.any(axis=1).sum())
+        part = "" if finished == asked else f"{finished} of "
         return f"{part}{counted(asked, 'window')} of {counted(self.horizon, 'step')}"
 
     def named(self, place: int) -> Series:
@@ -101,14 +100,12 @@ class Report:
 
     def scores(self, column: str) -> dict[str, np.ndarray]:
         """Return each metric of `evaluate` per series ``(B,)``, over all windows; NaN for a series without a window."""
-        found = {
-            name: np.concatenate([w.columns[name].ravel() for w in self.windows]) for name in self.windows[0].columns
-        }
-        actual = np.concatenate([one.actual.ravel() for one in self.windows])
-        codes = np.concatenate([np.repeat(one.series, self.horizon) for one in self.windows])
-        first = np.array([len(one) for one in self.values])
-        for window in self.windows:
-            np.minimum.at(first, window.series, window.origins)
+        assert self.origins is not None
+        finished = self.finished
+        found = {name: array[finished].ravel() for name, array in self.tested.items()}
+        actual = np.take_along_axis(self.history.values[None], self.origins.steps, axis=2)[finished].ravel()
+        codes = np.repeat(np.nonzero(finished)[1], self.horizon)
+        first = np.where(finished, self.origins.ends, [len(one) for one in self.values]).min(axis=0)
         scales = naive_scales([values[:end] for values, end in zip(self.values, first, strict=True)], self.season)
         return scored(codes, len(self.values), actual, found, column, [f"{one:g}" for one in self.levels], scales)
 
@@ -145,18 +142,16 @@ def rolling_origins(length: int, horizon: int, count: int) -> np.ndarray:
 
 def needed_length(horizon: int, origins: int = LEAST_ORIGINS) -> int:
     """Return the shortest length of a series with `origins` origins in its last 30 %."""
-    length = horizon + origins
-    while length - horizon - first_origin(length) + 1 < origins:
-        length += 1
-    return length
+    return next(n for n in itertools.count(horizon + origins) if n - horizon - first_origin(n) + 1 >= origins)
 
 
 def check(series: Series, horizon: int, season: Any = None, origins: int | None = None) -> None:
     """Check the length of a series; an InputError gives the length needed, or says that it consists of gaps."""
     length = len(series.values)
-    needed = needed_length(horizon, origins or LEAST_ORIGINS)
-    while first_origin(needed) < max(2 * horizon + LEAST_VALUES + 20, 2 * periods_of(season)[0]):
-        needed += 1
+    least = max(2 * horizon + LEAST_VALUES + 20, 2 * periods_of(season)[0])
+    needed = next(
+        n for n in itertools.count(needed_length(horizon, origins or LEAST_ORIGINS)) if first_origin(n) >= least
+    )
     if length < needed:
         raise InputError(
             f"{series.name} has {length} values; a horizon of {horizon} with {origins or LEAST_ORIGINS} origins"
@@ -242,8 +237,8 @@ def back_test(report: Report, progress: Progress) -> None:
         past = [values[:end] for values, end in zip(history.values[rows], ends, strict=True)]
         for title, lag in report.baselines.items():
             columns[title] = np.array([seasonal_naive(one, report.horizon, lag) for one in past])
-        actual = np.take_along_axis(history.values[rows], ends[:, None] + np.arange(report.horizon), axis=1)
-        report.windows.append(Window(rows, ends, actual, columns))
+        for name, array in columns.items():
+            report.tested.setdefault(name, np.full(origins.steps.shape, np.nan))[window, rows] = array
 
 
 def forecast(report: Report, progress: Progress) -> None:
@@ -286,8 +281,7 @@ def forecast_kept(
         raise InputError(
             f"the model in {path} was fitted to {' '.join(about['identity'])}; got {' '.join(_identity(data))}"
         )
-    season = forecaster._panel.get("season", forecaster.season)  # type: ignore[attr-defined]
-    report.season = periods_of(season)[0]
+    report.season = forecaster._periods[0]
     try:
         if report.frame is not None and covariates is not None:
             history = forecaster._with_covariates(history, covariates.static[order], covariates.names)

@@ -101,7 +101,7 @@ def _tested_and_forecast(options, models, levels, chosen) -> list[Report]:
                 reports_of.back_test(report, progress)
                 reports_of.forecast(report, progress)
             except KeyboardInterrupt:
-                if report.windows and report.frame is not None:
+                if report.tested and report.frame is not None:
                     print(printable(_scores(options, [report]), kept="\n"), flush=True)
                 raise
             except (ValueError, FloatingPointError) as error:
@@ -125,7 +125,7 @@ def _scores(options, reports: Sequence[Report]) -> str:
     """Return the headings of reports, and the scores if there are some."""
     name = os.path.basename(options.file or "")
     headings = "\n".join(heading(report, name) for report in reports)
-    return f"{headings}\n\n{scores_table(reports)}" if reports[0].windows else headings
+    return f"{headings}\n\n{scores_table(reports)}" if reports[0].tested else headings
 
 
 def _future(options, frame, horizon, needed=None):

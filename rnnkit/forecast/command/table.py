@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rnnkit.cards import columns
 from rnnkit.console import printable
 from rnnkit.forecast.command.report import Report
 from rnnkit.forecast.data.csv_files import InputError
@@ -65,11 +66,11 @@ def scores_table(reports: Sequence[Report]) -> str:
 def forecast_table(report: Report) -> str:
     """Return a table of the first model's forecasts: the next step of each series, or all steps of a single one."""
     level, several = report.levels[0], len(report.values) > 1
-    columns = [report.columns[name] for name in report.model._band_names([level])]
+    found = [report.columns[name] for name in report.model._band_names([level])]
     rows: list[tuple[str, ...]] = []
     for place in range(min(len(report.values), SHOWN)):
         one = report.named(place)
-        said = [column[place, : 1 if several else report.horizon] for column in columns]
+        said = [column[place, : 1 if several else report.horizon] for column in found]
         places = decimals(float(np.nan_to_num(said[2][0] - said[1][0])) / 4)
         for lead, (time, *numbers) in enumerate(zip(one.timeline.ahead(len(said[0])), *said, strict=True)):
             rows.append(("" if lead else one.name, text(time), *(number_text(x, places) for x in numbers)))
@@ -92,15 +93,7 @@ def number_text(value: float, decimals: int) -> str:
 def aligned(rows, left: int) -> str:
     """Format rows of cells as columns; the first `left` columns are aligned to the left, the others to the right."""
     rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(
-            cell.ljust(width) if place < left else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)
+    return columns(rows, rows[0][left:], rule=False)
 
 
 def _extremes(report: Report) -> str:
@@ -133,8 +126,7 @@ def _notes(reports: Sequence[Report]) -> str:
     ]
     if len(report.values) > 1:
         lines.insert(0, "MAE to MASE: means over the series of the error over all steps of all windows")
-    tested = {int(place) for window in report.windows for place in window.series}
-    if left := [report.named(place).name for place in range(len(report.values)) if place not in tested]:
+    if left := [report.named(place).name for place in np.flatnonzero(~report.finished.any(axis=0)).tolist()]:
         named = ", ".join(map(printable, left[:3])) + (" and others" if len(left) > 3 else "")
         lines.append(f"{len(left)} series too short for a window: {named}")
     return "\n".join(lines)

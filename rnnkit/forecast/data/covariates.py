@@ -109,26 +109,14 @@ class Covariates(NamedTuple):
 
     def at_steps(self, start: int, stop: int, leads: int) -> np.ndarray:
         """Return the covariates of steps, those known ahead for each lead ``(N, stop - start, F)``."""
-        count, steps = len(self.static), stop - start
-        found = np.zeros((count, steps, self.width(leads)))
-        p = self.past.shape[2]
-        past = self.past[:, start:stop]
-        found[:, : past.shape[1], :p] = past
-        columns = found[..., p : p + leads * self.future.shape[2]].reshape(count, steps, leads, -1)
-        for lead in range(leads):
-            ahead = self.future[:, start + 1 + lead : stop + 1 + lead]
-            columns[:, : ahead.shape[1], lead] = ahead
-        found[..., p : found.shape[2] - self.static.shape[1]] = columns.reshape(count, steps, -1)
-        found[..., found.shape[2] - self.static.shape[1] :] = self.static[:, None]
-        return found
+        longer = lambda array, steps: np.pad(array, ((0, 0), (0, max(steps - array.shape[1], 0)), (0, 0)))
+        future = longer(self.future, stop + leads)
+        ahead = [future[:, start + 1 + lead : stop + 1 + lead] for lead in range(leads)]
+        static = np.repeat(self.static[:, None], stop - start, axis=1)
+        return np.concatenate([longer(self.past, stop)[:, start:stop], *ahead, static], axis=2)
 
 
 def _together(frame: SeriesFrame, names: Sequence[str]) -> np.ndarray:
     """Stack columns of a table as ``(N, T, K)``, NaN after a series' end; a column of text is one for each text."""
-    found = []
-    for name in names:
-        values = np.full((len(frame), int(frame.timelines.lengths.max())), np.nan)
-        for row, one in enumerate(frame.covariates[name]):
-            values[row, : len(one)] = one
-        found.append(frame.expanded(name, values))
-    return np.concatenate(found, axis=2) if found else np.zeros((len(frame), int(frame.timelines.lengths.max()), 0))
+    found = [frame.expanded(name, frame.columns[name]) for name in names]
+    return np.concatenate([np.zeros((len(frame), int(frame.timelines.lengths.max()), 0)), *found], axis=2)

@@ -8,7 +8,7 @@ import io
 import math
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -117,13 +117,6 @@ def numbers(path, lines: Sequence[int], columns: dict[str, list[str]], decimal: 
         name: np.array([math.nan if cell.lower() in GAPS else float(cell.translate(drop)) for cell in cells])
         for name, cells in columns.items()
     }
-
-
-def write_rows(file: io.TextIOBase, columns: Mapping[str, Iterable[str]]) -> None:
-    """Write columns of cells as CSV."""
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
 
 
 def _decoded(path) -> str:

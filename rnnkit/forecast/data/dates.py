@@ -48,7 +48,7 @@ def iso_date(cell: str) -> datetime | None:
         return None
 
 
-def as_array(times: Sequence[datetime]) -> np.ndarray:
+def as_array(times: Sequence[Any]) -> np.ndarray:
     """Convert dates to days, or to microseconds if one has a time of day."""
     midnights = all(time == time.replace(hour=0, minute=0, second=0, microsecond=0) for time in times)
     return np.array(times, dtype="datetime64[D]" if midnights else "datetime64[us]")
@@ -72,13 +72,11 @@ def read_times(path, name: str, lines: Sequence[int], cells: Sequence[str], dayf
 
 def _read(path, name, lines, cells, dayfirst) -> np.ndarray:
     """Parse the distinct cells of `read_times`."""
-    pointed = [_POINTED.fullmatch(cell) for cell in cells]
-    if all(pointed):
-        return as_array([time for match in pointed if (time := _date(match))])
+    if all(_POINTED.fullmatch(cell) for cell in cells):
+        return as_array([_date(_POINTED.fullmatch(cell)) for cell in cells])
     if not looks_dated(cells[0]):
-        plain = [parsed(cell) for cell in cells]
-        _check(path, name, lines, cells, plain, "a number or a date such as 2001-12-29")
-        numbers = np.array(plain, float)
+        expected = "a number or a date such as 2001-12-29"
+        numbers = np.array(_checked(path, name, lines, cells, map(parsed, cells), expected), float)
         whole = (numbers == np.round(numbers)).all() and (abs(numbers) < 2**53).all()
         return numbers.astype(np.int64) if whole else numbers
     if iso_date(cells[0]):
@@ -87,8 +85,7 @@ def _read(path, name, lines, cells, dayfirst) -> np.ndarray:
         return _in_figures(path, name, lines, cells, dayfirst)
     pattern = next(pattern for pattern in _WORDS if pattern.fullmatch(cells[0]))
     times = [_date(pattern.fullmatch(cell)) for cell in cells]
-    _check(path, name, lines, cells, times, f"a time written as {cells[0]!r}")
-    return as_array([time for time in times if time is not None])
+    return as_array(_checked(path, name, lines, cells, times, f"a time written as {cells[0]!r}"))
 
 
 def looks_dated(cell: str) -> bool:
@@ -97,9 +94,7 @@ def looks_dated(cell: str) -> bool:
 
 
 def _in_iso(path, name, lines, cells) -> np.ndarray:
-    times = [iso_date(cell) for cell in cells]
-    _check(path, name, lines, cells, times, "a date such as 2001-12-29")
-    found = [time for time in times if time is not None]
+    found = _checked(path, name, lines, cells, map(iso_date, cells), "a date such as 2001-12-29")
     if len({time.utcoffset() for time in found}) > 1:
         aware = [time.tzinfo is not None for time in found]
         if not all(aware):
@@ -113,16 +108,16 @@ def _in_iso(path, name, lines, cells) -> np.ndarray:
 
 
 def _in_figures(path, name, lines, cells, dayfirst) -> np.ndarray:
-    matches = [_FIGURES.fullmatch(cell) for cell in cells]
-    _check(path, name, lines, cells, matches, f"a date written as {cells[0]!r}")
-    if dayfirst is None and any(match and match["mark"] == "." for match in matches):
+    expected = f"a date written as {cells[0]!r}"
+    matches = _checked(path, name, lines, cells, map(_FIGURES.fullmatch, cells), expected)
+    if dayfirst is None and any(match["mark"] == "." for match in matches):
         dayfirst = True
     orders = [True, False] if dayfirst is None else [dayfirst]
     read = {first: [_date(match, ("one", "two") if first else ("two", "one")) for match in matches] for first in orders}
     whole = [first for first in orders if None not in read[first]]
     if not whole:
         most = max(orders, key=lambda first: next(row for row, time in enumerate(read[first]) if time is None))
-        _check(path, name, lines, cells, read[most], f"a date with the {'day' if most else 'month'} first")
+        _checked(path, name, lines, cells, read[most], f"a date with the {'day' if most else 'month'} first")
     if len(whole) > 1 and read[True] != read[False]:
         equal = [first for first in whole if _in_equal_steps(read[first])]
         whole = equal if len(equal) == 1 else whole
@@ -132,7 +127,7 @@ def _in_figures(path, name, lines, cells, dayfirst) -> np.ndarray:
             f"{path}, line {lines[row]}: expected dates in column {name!r} that tell days from months; got "
             f"{cells[row]!r}: say dayfirst=True or dayfirst=False, or write 2001-12-29"
         )
-    return as_array(read[whole[0]])  # type: ignore[arg-type]
+    return as_array(read[whole[0]])
 
 
 def _in_equal_steps(times) -> bool:
@@ -165,8 +160,10 @@ def _date(match: re.Match | None, figures: tuple[str, str] | None = None) -> dat
         return None
 
 
-def _check(path, name, lines, cells, found, expected) -> None:
-    """Raise an InputError that names the first cell that could not be parsed."""
-    for line, cell, one in zip(lines, cells, found, strict=True):
-        if one is None:
-            raise InputError(f"{path}, line {line}: expected {expected} in column {name!r}; got {cell!r}")
+def _checked(path, name, lines, cells, found, expected) -> list[Any]:
+    """Return what was parsed; an InputError names the first cell that could not be."""
+    found = list(found)
+    if None in found:
+        row = found.index(None)
+        raise InputError(f"{path}, line {lines[row]}: expected {expected} in column {name!r}; got {cells[row]!r}")
+    return found

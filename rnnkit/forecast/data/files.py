@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rnnkit.forecast.data.csv_files import GAPS, InputError, numbers, parsed, read_rows, write_rows
+from rnnkit.forecast.data.csv_files import GAPS, InputError, numbers, parsed, read_rows
 from rnnkit.forecast.data.dates import looks_dated, read_times
 from rnnkit.forecast.data.frames import Columns, FileTable, SeriesFrame, assemble, is_frame, label, read
 from rnnkit.forecast.data.timeline import Timeline, regular
@@ -254,13 +256,9 @@ def write_table(path: Any, table: Any) -> None:
             require_pyarrow()[1].write_table(table, beside)
         return
     columns = {name: _texts(column) for name, column in _checked(table).items()}
-    with replacing(path) as beside:
-        if suffix == ".gz":
-            with gzip.open(beside, "wt", encoding="utf-8", newline="") as file:
-                write_rows(file, columns)
-        else:
-            with open(beside, "w", encoding="utf-8", newline="") as file:
-                write_rows(file, columns)
+    opening: Any = gzip.open if suffix == ".gz" else open
+    with replacing(path) as beside, opening(beside, "wt", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(chain([columns], zip(*columns.values(), strict=True)))
 
 
 def _cells(path) -> tuple[list[str], list[int], dict[str, list[str]]]:

@@ -72,15 +72,27 @@ class SeriesFrame:
 
     names: Columns
     ids: list[Any]  # in order of first appearance; [None] without such a column
-    series: list[np.ndarray]  # (T,) each; NaN where a value or a row is missing
-    covariates: dict[str, list[np.ndarray]]  # every other column, at the same steps
+    columns: dict[str, np.ndarray]  # (B, T), the values and every other column; NaN where a cell or a row is missing
     timelines: Timelines
     kind: Any  # maker of tables like the input: a `FileTable` or a `NativeTable`
     wall: bool = False  # whether the times are on a zone's own clock
     texts: dict[str, list[str]] = field(default_factory=dict)  # of covariates of text, whose values are places in these
 
     def __len__(self) -> int:
-        return len(self.series)
+        return len(self.ids)
+
+    @property
+    def series(self) -> list[np.ndarray]:
+        """The values of each series ``(T,)``."""
+        return self._by_series(self.names.target)
+
+    @property
+    def covariates(self) -> dict[str, list[np.ndarray]]:
+        """The other columns of each series ``(T,)``, by name."""
+        return {name: self._by_series(name) for name in self.columns if name != self.names.target}
+
+    def _by_series(self, name: str) -> list[np.ndarray]:
+        return [row[:length] for row, length in zip(self.columns[name], self.timelines.lengths, strict=True)]
 
     def __repr__(self) -> str:
         steps = [int(self.timelines.lengths.min()), int(self.timelines.lengths.max())]
@@ -123,9 +135,7 @@ class SeriesFrame:
         series, steps = np.asarray(series), np.asarray(steps)
         lengths = self.timelines.lengths
         inside = (steps >= 0) & (steps < lengths[series])
-        observed = np.full(len(series), np.nan)
-        starts = np.cumsum(lengths) - lengths
-        observed[inside] = np.concatenate(self.series)[(starts[series] + steps)[inside]]
+        observed = np.where(inside, self.columns[self.names.target][series, np.where(inside, steps, 0)], np.nan)
         found: dict[str, Any] = {}
         if cutoffs is not None:
             found["cutoff"] = self.kind.times(self.timelines.at(series, cutoffs), self.wall)
@@ -158,15 +168,14 @@ class SeriesFrame:
     def _after(self, data, what: str, horizon: int, names) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Return the numbers of rows of another table at the steps ahead ``(B, H)``, and these columns of it."""
         if isinstance(data, SeriesFrame):
-            known = {data.names.target: data.series, **data.covariates}
-            if lacking := [name for name in names if name not in known]:
+            if lacking := [name for name in names if name not in data.columns]:
                 raise ValueError(f"expected the columns {', '.join(names)} in {what}; got no {lacking[0]!r}")
-            columns = {name: np.concatenate(known[name]) for name in names}
+            series, steps = data._every_step
+            columns = {name: data.columns[name][series, steps] for name in names}
             for name in set(names) & set(data.texts):
                 ours = {one: place for place, one in enumerate(self.texts.get(name, []))}
                 places = np.array([*(ours.get(one, -1) for one in data.texts[name]), np.nan, -1.0])
                 columns[name] = places[np.nan_to_num(columns[name], nan=len(places) - 2).astype(np.int64)]
-            series, steps = data._every_step
             known_ids = {str(one): place for place, one in enumerate(self.ids)}  # ids may be numbers in one file alone
             codes = np.array([known_ids.get(str(one), -1) for one in data.ids])[series]
             leads = self._leads_at(codes, data.timelines.at(series, steps), "")
@@ -209,8 +218,7 @@ class SeriesFrame:
     def appended(self, data: Any) -> SeriesFrame:
         """Return the series with the rows of a DataFrame appended; a ValueError names a row that does not fit."""
         what = "the table of new values"
-        columns = [self.names.target, *self.covariates]
-        table = self._arranged(data, columns, what)
+        table = self._arranged(data, list(self.columns), what)
         if not len(table):
             return self
         codes, leads, times = self._leads(table, what)
@@ -224,26 +232,22 @@ class SeriesFrame:
                 f"{self.label(codes[row])}: expected times after the last one, {text(last)}, in steps of "
                 f"{self.timelines.frequency}; got {text(times[row])}"
             )
-        longer = np.zeros(len(self), np.int64)
-        np.maximum.at(longer, codes, leads + 1)
-        starts = np.cumsum(longer) - longer
-        places = starts[codes] + leads
-        counts = np.bincount(places, minlength=int(longer.sum()))
-        if (counts > 1).any():
-            row = int(np.argmax(counts[places] > 1))
+        lengths, steps = self.timelines.lengths.copy(), self.timelines.lengths[codes] + leads
+        np.maximum.at(lengths, codes, steps + 1)
+        rows = np.zeros((len(self), int(lengths.max())), np.int64)
+        np.add.at(rows, (codes, steps), 1)
+        if (rows > 1).any():
+            row = int(np.argmax(rows[codes, steps] > 1))
             raise ValueError(f"{self.label(codes[row])}: expected one row for each time; got {text(times[row])} twice")
         found = {}
-        for name in columns:
-            values = np.full(len(counts), np.nan)
-            values[places] = self._numbers(table, name, codes, self.ids)
-            if np.isinf(values).any():
-                row = int(np.argmax(np.isinf(values[places])))
+        for name, known in self.columns.items():
+            new = self._numbers(table, name, codes, self.ids)
+            if np.isinf(new).any():
+                row = int(np.argmax(np.isinf(new)))
                 raise ValueError(f"{self.label(codes[row])}: expected finite values in column {name!r}")
-            old = self.series if name == self.names.target else self.covariates[name]
-            parts = np.split(values, starts[1:])
-            found[name] = [np.concatenate(pair) for pair in zip(old, parts, strict=True)]
-        timelines = replace(self.timelines, lengths=self.timelines.lengths + longer)
-        return replace(self, series=found.pop(self.names.target), covariates=found, timelines=timelines)
+            found[name] = np.pad(known, ((0, 0), (0, rows.shape[1] - known.shape[1])), constant_values=np.nan)
+            found[name][codes, steps] = new
+        return replace(self, columns=found, timelines=replace(self.timelines, lengths=lengths))
 
     def to_save(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return arrays and JSON values for `of_saved`; a ValueError if ids are neither strings nor integers."""
@@ -257,7 +261,7 @@ class SeriesFrame:
         )
         dated = lines.first.dtype.kind == "M"
         arrays = {"first": lines.first.astype(np.int64) if dated else lines.first, "days": lines.days}
-        arrays |= {f"column {place}": padded(rows) for place, rows in enumerate(self.covariates.values())}
+        arrays |= {f"column {place}": self.columns[name] for place, name in enumerate(self.covariates)}
         about = {
             "names": list(self.names),
             "ids": self.ids,
@@ -271,22 +275,19 @@ class SeriesFrame:
         return arrays, about
 
     @classmethod
-    def of_saved(cls, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], series: list[Any]) -> SeriesFrame:
-        """Restore a frame from the results of `to_save`; an ImportError if its library is missing."""
+    def of_saved(cls, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], values, lengths) -> SeriesFrame:
+        """Restore a frame from the results of `to_save` and values; an ImportError if its library is missing."""
         names, (unit, count, day, anchor) = Columns(*about["names"]), about["frequency"]
         ids = [tuple(one) if isinstance(one, list) else one for one in about["ids"]]
         if isinstance(count, list):
             count = np.timedelta64(*count)
         first = arrays["first"] if about["unit"] is None else arrays["first"].astype(f"datetime64[{about['unit']}]")
-        lengths = np.array([len(one) for one in series])
         lines = Timelines(names.time, first, arrays["days"], lengths, Frequency(unit, count, day, anchor))
         native = about["kind"] is not None
         kind = native_tables.NativeTable.of_description(about["kind"], ids) if native else FileTable(ids)
-        columns = {
-            name: [row[:length] for row, length in zip(arrays[f"column {place}"], lengths, strict=True)]
-            for place, name in enumerate(about.get("columns", ()))  # which files of before lack
-        }
-        return cls(names, ids, series, columns, lines, kind, about["wall"], about["texts"])
+        besides = about.get("columns", ())  # which files of before lack
+        columns = {names.target: values} | {name: arrays[f"column {place}"] for place, name in enumerate(besides)}
+        return cls(names, ids, columns, lines, kind, about["wall"], about["texts"])
 
     def _leads(self, table, what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return each row's series, lead and time in another table; -1 for other series, negative for past times."""
@@ -505,17 +506,12 @@ def assemble(
     if (timelines.lengths < 1).any():
         series = int(np.argmin(timelines.lengths))
         raise fault(row(starts[series]), series, "expected times less than 2**63 steps apart")
-    ends = np.cumsum(timelines.lengths)
-    begins = ends - timelines.lengths
-    allocation.check("the series with their gaps", (len(columns), int(ends[-1])))
-    places = steps
-    places += np.repeat(begins, rows)
-    spread = {}
-    for name in list(columns):
-        values = np.full(ends[-1], np.nan)
-        values[places] = columns.pop(name)
-        spread[name] = [values[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
-    return SeriesFrame(names, ids, spread.pop(names.target), spread, timelines, kind, on_wall)
+    shape = len(ids), int(timelines.lengths.max())
+    allocation.check("the series with their gaps", (len(columns), *shape))
+    for name, column in columns.items():
+        columns[name] = np.full(shape, np.nan)
+        columns[name][codes, steps] = column
+    return SeriesFrame(names, ids, columns, timelines, kind, on_wall)
 
 
 def _order(codes, times) -> np.ndarray | None:

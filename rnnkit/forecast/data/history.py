@@ -30,9 +30,8 @@ class History(NamedTuple):
     lengths: np.ndarray  # (N,)
     single: bool = False  # a series by itself, not a list
     frame: SeriesFrame | None = None  # the table, if there is one
-    season: int | None = None  # inferred from the times
+    seasons: tuple[int, ...] = ()  # inferred from the times
     covariates: Covariates | None = None
-    longer: tuple[int, ...] = ()  # further seasons inferred from the times
 
     @classmethod
     def of(cls, y, x=None, id="unique_id", time="ds", target="y", freq=None, covariates: Sequence[str] = ()) -> History:
@@ -52,21 +51,37 @@ class History(NamedTuple):
     @classmethod
     def of_frame(cls, frame: SeriesFrame) -> History:
         """Make a history of a table of series."""
-        values, lengths, _, _ = padded(frame.series)
-        seasons = frequencies.seasons(frame.timelines.frequency)
-        return cls(values, lengths, False, frame, seasons[0] if seasons else None, longer=seasons[1:])
+        values, lengths = frame.columns[frame.names.target], frame.timelines.lengths
+        return cls(values, lengths, False, frame, frequencies.seasons(frame.timelines.frequency))
+
+    def more(self, y) -> list[np.ndarray]:
+        """Read further values of each series, from arrays."""
+        if frames.is_frame(y):
+            raise ValueError("expected arrays, as in fit; got a table")
+        more = [column(np.atleast_1d(with_gaps(part, "y")), "y", 1) for part in ([y] if self.single else y)]
+        if len(more) != len(self.lengths):
+            raise ValueError(f"expected values for {len(self.lengths)} series, as in fit; got {len(more)}")
+        return more
+
+    def appended(self, y, x=None) -> History:
+        """Return series that are arrays with further values and features."""
+        values, given = self.more(y), [] if x is None else [x] if self.single else x
+        features = [column(one, "x", 2) for one in given]
+        check_features(max((one.shape[1] for one in features), default=0), self.beside.shape[2])
+
+        def longer(old, new):
+            known = zip(old, self.lengths, new, strict=True)
+            return [np.concatenate([row[:length], one]) for row, length, one in known]
+
+        longer_x = longer(self.beside, features) if features else None
+        return History.of(longer(self.values, values), longer_x)._replace(single=self.single)
 
     def until(self, rows, ends) -> History:
-        """Return some series, each up to a step; of the table, only the season is kept."""
+        """Return some series, each up to a step; of the table, only the seasons are kept."""
         values = self.values[rows, : ends.max(initial=1)].copy()
         values[np.arange(values.shape[1]) >= ends[:, None]] = np.nan
         covariates = None if self.covariates is None else self.covariates.until(rows, ends)
-        return History(values, ends, season=self.season, covariates=covariates, longer=self.longer)
-
-    @property
-    def seasons(self) -> tuple[int, ...]:
-        """The seasons inferred from the times."""
-        return () if self.season is None else (self.season, *self.longer)
+        return History(values, ends, seasons=self.seasons, covariates=covariates)
 
     @contextlib.contextmanager
     def naming(self, rows=None) -> Iterator[None]:
@@ -75,8 +90,11 @@ class History(NamedTuple):
             yield
         except UnfitSeries as error:
             place = error.series if rows is None else int(rows[error.series])
-            label = f"series {place}" if self.frame is None else self.frame.label(place)
-            raise ValueError(f"{label}: {error}") from None
+            raise ValueError(f"{self.label(place)}: {error}") from None
+
+    def label(self, series: int) -> str:
+        """Return the name of a series for errors."""
+        return f"series {series}" if self.frame is None else self.frame.label(series)
 
     def at(self, series: int, steps) -> np.ndarray:
         """Return the times of a series' steps; their numbers, where there is no table."""
@@ -155,6 +173,12 @@ def column(series: Any, name: str, rank: int) -> np.ndarray:
     if np.isinf(array).any():
         raise ValueError(f"expected {name} to be finite, NaN where a value is missing; got an infinite value")
     return array
+
+
+def check_features(found: int, fitted: int) -> None:
+    """Raise a ValueError unless each value has as many features as in `fit`."""
+    if found != fitted:
+        raise ValueError(f"expected x with {fitted} features per step, as in fit; got {found}")
 
 
 def handler_of(y, module: str):

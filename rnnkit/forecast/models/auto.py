@@ -37,8 +37,9 @@ from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends
 from rnnkit.forecast.models.intermittent import Demands
 from rnnkit.forecast.models.normalization import completed
 from rnnkit.forecast.models.theta import Theta
-from rnnkit.forecast.models.together import Progress, Together
+from rnnkit.forecast.models.together import Together
 from rnnkit.forecast.scoring.evaluation import naive_scales
+from rnnkit.hints import Progress
 from rnnkit.serialization.array_files import below
 
 _DAMPED = [form for form in FORMS if "d" in form]
@@ -96,8 +97,6 @@ class Auto(Together):
         Steps of a season, 1 for none, or of several seasons. By default inferred from a table's times (12 for months, 4
         for quarters, 52 for weeks, 7 and 365 for days, 24 and 168 for hours), or else found in most series (see
         `find_season`).
-    level : sequence of float in [1, 100)
-        Percentages of the bands that `predict` gives by default.
     seed : int
         Of the network: the same seed gives the same bits.
     past_covariates, future_covariates : sequence of str
@@ -283,7 +282,7 @@ class Auto(Together):
         for rows, part, size, last in zip(found, held_out.map(_scores), counts, both, strict=True):
             places, score = part
             rows["held out"] = np.stack([*score, *(_mean_size(one, places, size) for one in last)], axis=1)
-        return found, panel | {"errors": calibration.errors, "counts": calibration.counts}
+        return found, panel | calibration._asdict()
 
     def _completed(self, history: History, found, panel):
         periods = periods_of(panel["season"])
@@ -379,16 +378,6 @@ class Auto(Together):
                 lower[others], upper[others] = demand.band(demands, below("demand/", self._panel), level / 100)
         return found
 
-    def _inside_columns(self, history: History, ahead: Ahead, levels):
-        found: dict[str, np.ndarray] = {}
-        for mask, alone, part in self._kinds(history):
-            steps = part.values.shape[1]
-            one = Ahead(ahead.forecast[mask, :steps], ahead.spread[mask, :steps], ahead.of_logarithms[mask])
-            of = super(Auto, alone)._inside_columns if alone._regular.all() else alone._columns_inside
-            for name, column in of(part, one, levels).items():
-                found.setdefault(name, np.full(ahead.forecast.shape, np.nan))[mask, :steps] = column
-        return found
-
     def _point(self, history: History, ahead: Ahead):
         if self.point is None:
             return ahead.forecast
@@ -424,11 +413,6 @@ class Auto(Together):
             fitted["seasons"] = self._model["seasons"]
         parts = smoothing._parts_apart(*_since(values, lengths, first := self._model["first"]), fitted)
         return {name: _shifted(one, first, values.shape[1]) for name, one in parts.items()}
-
-    @property
-    def _periods(self) -> tuple[int, ...]:
-        """The seasons of the fit."""
-        return periods_of(self._panel["season"])
 
     @property
     def _network_shares(self) -> np.ndarray:
@@ -473,10 +457,6 @@ class Auto(Together):
         if "fitted/shares" not in saved.arrays:
             raise ValueError("expected weights of the models; the file is of an earlier version: fit the series again")
         return super()._of_saved(saved)
-
-    def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
-        off = Calibration(self._panel["errors"], self._panel["counts"]).quantiles(probabilities, ahead.spread.shape[1])
-        return ahead.forecast + off[:, None] * ahead.spread
 
 
 _FITTED = Auto.models[:-1]  # the models but the network
@@ -524,7 +504,7 @@ def _held_out(history: History, model: Auto, periods, leads: int, once: bool, co
             said, spread = model._by_all(periods, rest, fitted, leads)
             return Ahead(said, spread, np.zeros(len(rest.lengths), bool))
 
-        said, spread, _ = with_effects(ends.history, effects, forecast, rest.lengths[:, None] + np.arange(leads))
+        said, spread, *_ = with_effects(ends.history, effects, forecast, rest.lengths[:, None] + np.arange(leads))
     has = able(history.values, periods[0])
     return _HeldOut(ends, said - ends.came, spread, regressed, has, _is_short(history.values))
 

@@ -32,14 +32,6 @@ class Autoregression(SeasonalForecaster):
     (`rnnkit.forecast.fitting.profiles.Profiles`), and a second regression, on the recent values and the value of one
     season before each lead, predicts the change from that season; the forecast is the mean of both.
 
-    Parameters
-    ----------
-    season : int or sequence of int, optional
-        Steps of a season, 1 for none, or of several seasons; by default inferred from a table's times, and none for
-        arrays.
-    future_covariates : sequence of str
-        As `ExponentialSmoothing` takes them.
-
     Examples
     --------
     >>> wave = np.sin(np.arange(200) * 0.3)

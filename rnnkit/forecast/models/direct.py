@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -11,18 +11,18 @@ import numpy as np
 from rnnkit.arguments import whole
 from rnnkit.execution.layer_tree import arrays_by_name
 from rnnkit.forecast import saving
-from rnnkit.forecast.data.history import History
+from rnnkit.forecast.data.history import History, check_features
 from rnnkit.forecast.fitting.readout import short_note
 from rnnkit.forecast.fitting.scale import Scale
-from rnnkit.forecast.models.forecaster import Forecaster, check_features, checked_columns, checked_levels
+from rnnkit.forecast.models.forecaster import Forecaster, checked_columns, checked_levels
 from rnnkit.hints import Array
+from rnnkit.serialization.array_files import below
 
 
 class ForecastState(NamedTuple):
     """The state of a model at the ends of histories, from which a forecast starts."""
 
     times: np.ndarray  # (B,), of the last step read
-    missing: np.ndarray  # (B,), gaps after that step
     read: tuple[np.ndarray, ...]  # arrays of B rows: the model's state at that step
 
 
@@ -36,6 +36,9 @@ class DirectForecaster(Forecaster):
     horizon: Any
     _reads_arrays, _stays_positive = True, False
     _partitioned: str | None = None
+    _ended: Callable[[History], ForecastState]
+    _going_on: Callable[[ForecastState], Iterator[np.ndarray]]  # endless forecasts (…, B, leads) of the next steps
+    _prepare_parts: Callable[[Mapping[str, np.ndarray]], None]  # makes the layers whose weights a file has
     _ends: tuple[History, ForecastState] | None = None  # a history and the state at its end
 
     def __init__(self, horizon: int, past_covariates: Sequence[str], level: Any):
@@ -54,15 +57,6 @@ class DirectForecaster(Forecaster):
     ) -> Any:
         """Forecast quantiles of the steps after the history `y`, without fitting again; see `forecast`."""
         return self._of(y, **given).predict_quantiles(h, quantiles)
-
-    # Methods of subclasses
-
-    def _ended(self, history: History) -> ForecastState:
-        raise NotImplementedError
-
-    def _going_on(self, state: ForecastState) -> Iterator[np.ndarray]:
-        """Yield forecasts ``(…, B, leads)`` of the next steps, endlessly, as many at a time as were fitted."""
-        raise NotImplementedError
 
     # Common
 
@@ -114,14 +108,15 @@ class DirectForecaster(Forecaster):
     def _path(self, history: History, h: int) -> tuple[np.ndarray, np.ndarray]:
         """Return forecasts ``(…, B, h)``, and the distance of each from the last value read."""
         state = self._state(history)
-        needed = h + int(state.missing.max())
+        missing = history.lengths - 1 - state.times  # gaps at the end
+        needed = h + int(missing.max())
         if needed > self._leads and self._features:
             raise ValueError(
                 f"expected at most {self._leads} steps from the last value known, the horizon given to "
                 f"{type(self).__name__}, as x is not known beyond it; got {needed}"
             )
         path = [ahead for _, ahead in zip(range(0, needed, self._leads), self._going_on(state), strict=False)]
-        steps = state.missing[:, None] + np.arange(h)
+        steps = missing[:, None] + np.arange(h)
         standardized = np.concatenate(path, axis=-1)[..., np.arange(len(steps))[:, None], steps]
         return self._scale.restore(standardized, state.times[:, None] + 1 + steps), steps
 
@@ -133,8 +128,7 @@ class DirectForecaster(Forecaster):
     def _to_save(self):
         arrays, about = super()._to_save()
         state = self._state(self._fitted_history())
-        arrays |= {"state/times": state.times, "state/missing": state.missing}
-        arrays |= {f"state/{place}": array for place, array in enumerate(state.read)}
+        arrays |= {"state/times": state.times} | {f"state/{place}": array for place, array in enumerate(state.read)}
         for part, layer in self._shown_parts().items():
             arrays |= {f"{part}/{name}": array for name, array in arrays_by_name(layer).items()}
         return arrays, about
@@ -145,14 +139,10 @@ class DirectForecaster(Forecaster):
         forecaster._prepare_parts(arrays)
         for part, layer in forecaster._shown_parts().items():
             layer.set_weights([arrays[f"{part}/{name}"] for name in arrays_by_name(layer)])
-        read = [arrays[f"state/{place}"] for place in range(sum(name[:6] == "state/" for name in arrays) - 2)]
-        state = ForecastState(arrays["state/times"], arrays["state/missing"], tuple(read))
-        forecaster._ends = forecaster._fitted_history(), state
+        state = below("state/", arrays)
+        read = tuple(state[place] for place in sorted(filter(str.isdigit, state)))
+        forecaster._ends = forecaster._fitted_history(), ForecastState(state["times"], read)
         return forecaster
-
-    def _prepare_parts(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Make the layers whose weights are read from a file."""
-        raise NotImplementedError
 
 
 def measured(history: History) -> dict[str, np.ndarray]:

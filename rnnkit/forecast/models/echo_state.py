@@ -67,9 +67,7 @@ class Reader(NamedTuple):
             states = reached
             for number, equations in parts.items():
                 rows = use[:, block] == number
-                flat = (
-                    features.reshape(rows.size, -1) if rows.all() else features[rows]
-                )  # without a copy where possible
+                flat = features.reshape(rows.size, -1) if rows.all() else features[rows]  # no copy where possible
                 equations.add(flat, targets[:, block][rows] - z[:, block][rows][:, None])
         return states
 
@@ -308,8 +306,7 @@ class ESN(DirectForecaster):
         z = np.concatenate(found, axis=1)[np.arange(len(last))[:, None], last, lead]
         forecast = self._scale.restore(np.where(reached, z, np.nan), history.times[:, 1:])
         width = np.where(reached, self._panel["spread"][lead], np.nan) * self._scale.spread[:, None]
-        first = np.full((len(last), 1), np.nan)
-        forecast, width = (np.concatenate([first, one], axis=1) for one in (forecast, width))
+        forecast, width = (np.pad(one, ((0, 0), (1, 0)), constant_values=np.nan) for one in (forecast, width))
         return Ahead(forecast, width, np.zeros(len(forecast), bool))
 
 
@@ -320,4 +317,4 @@ def _inputs(history: History, scale: Scale, units: Mapping[str, np.ndarray]) -> 
 
 def _state(history: History, inputs, states) -> ForecastState:
     last = last_steps(history)
-    return ForecastState(last, history.lengths - 1 - last, (inputs[np.arange(len(last)), last], states))
+    return ForecastState(last, (inputs[np.arange(len(last)), last], states))

@@ -56,21 +56,11 @@ class ExponentialSmoothing(SmoothingForecaster):
 
     Parameters
     ----------
-    season : int or sequence of int, optional
-        Steps of a season, 1 for none, or of several seasons; by default inferred from a table's times, and none for
-        arrays. Several seasons, or one of more than 24 steps, are taken out of the series before.
     form : str or sequence of str
         "auto", or one of ``FORMS`` for every series, or several to choose from. Where all of them have a season, it is
         the first one, of any length.
     iterations : int
         Evaluations of the likelihood at most.
-    future_covariates : sequence of str
-        Columns of the table that are known ahead, whose effects are subtracted first, by a regression of each series'
-        changes (`rnnkit.forecast.fitting.regression`).
-    temporal : bool
-        Whether forecasts agree with those of means over 2 steps and more up to a season, to which the model is fitted
-        anew for each forecast (Athanasopoulos et al. 2017, "Forecasting with temporal hierarchies", structural
-        scaling). Several seasons, or one of more than 24 steps, are without.
 
     Attributes
     ----------
@@ -234,7 +224,7 @@ class ExponentialSmoothing(SmoothingForecaster):
 
     def _memory(self, ahead):
         memory = np.ones(ahead.forecast.shape)
-        rest = self._with(1) if "seasons" in self._model else self._fitted_with
+        rest = self._with(1) if "seasons" in self._model else self._with(self._periods)
         for group, rows in rest._rows_of_groups(self._model):
             memory[rows, 1:] = _coefficients(self._model["parameters"][rows], group.period, memory.shape[1])
         return memory

@@ -7,7 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from functools import cache, partial
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -15,13 +15,14 @@ from scipy.special import ndtri
 
 from rnnkit import allocation
 from rnnkit.arguments import whole
-from rnnkit.arrays import real, with_gaps
+from rnnkit.arrays import real
 from rnnkit.callbacks.stages import progress_bar
+from rnnkit.docstrings import describe_by_bases, described_as
 from rnnkit.forecast import registry, saving
 from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
-from rnnkit.forecast.data.history import History, UnfitSeries, column, handler_of
+from rnnkit.forecast.data.history import History, UnfitSeries, handler_of
 from rnnkit.forecast.fitting import regression
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
 from rnnkit.forecast.fitting.temporal import agreed, means_over
@@ -30,7 +31,7 @@ from rnnkit.forecast.models.inspection import between, counted_series, spanned
 from rnnkit.forecast.plots import Drawn, residual_pictures, small_multiples, stacked_pictures
 from rnnkit.forecast.scoring.residual_tests import autocorrelation
 from rnnkit.forecast.scoring.validation import Origins, check_long_enough, cross_validation, refitting, windows
-from rnnkit.hints import Array
+from rnnkit.hints import Array, Levels, Progress
 from rnnkit.layers.support.model_files import making
 from rnnkit.serialization.array_files import below
 from rnnkit.shown import Shown
@@ -50,12 +51,7 @@ class Ahead(NamedTuple):
     forecast: np.ndarray  # (N, H)
     spread: np.ndarray  # (N, H), standard deviations of the errors
     of_logarithms: np.ndarray  # (N,), whether a series' deviations are of logarithms
-
-
-class _Signs(NamedTuple):
-    """The numbers that bands read of series whose values they don't."""
-
-    positive: np.ndarray  # (N,)
+    inside: bool = False  # whether each step is one step ahead of the values before it
 
 
 class Fitted(NamedTuple):
@@ -70,9 +66,16 @@ class Forecaster(Shown):
 
     A subclass defines ``_fitted(values, lengths)``, which returns arrays with a row for each series, by name, and
     ``_ahead(values, lengths, fitted, h)``, which returns an `Ahead`. It keeps the arguments of ``__init__`` as
-    attributes.
+    attributes; descriptions of arguments in a base are those of its subclasses too.
+
+    Parameters
+    ----------
+    level : sequence of float in [1, 100)
+        Percentages of the bands that `predict` gives by default.
     """
 
+    __signature__: inspect.Signature
+    season: Any = None
     level: Sequence[float] = LEVEL
     past_covariates: Sequence[str] = ()  # columns of a table, known up to now
     future_covariates: Sequence[str] = ()  # columns known ahead
@@ -81,7 +84,6 @@ class Forecaster(Shown):
     _stays_positive = True  # whether forecasts of positive series are clipped at 0
     _partitioned: str | None = "panels"  # the module of rnnkit.distributed that fits to partitions of Dask
     _bands_are = "drawn from the errors that the model expects"
-    _tested_bands = False  # whether a back-test draws the bands, from the errors at earlier origins
     _several_seasons = False  # whether `season` may be several
     _no_season: int | None = None  # the `season` of series that have none
     _usual_h: Any = 1
@@ -90,7 +92,8 @@ class Forecaster(Shown):
     def __init_subclass__(cls, **given: Any):
         super().__init_subclass__(**given)
         signature = inspect.signature(cls.__init__)
-        cls.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
+        cls.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])
+        describe_by_bases(cls)
 
     def __new__(cls, *given: Any, **named: Any) -> Self:
         """Make a forecaster; a TypeError for what other libraries call an argument."""
@@ -120,7 +123,7 @@ class Forecaster(Shown):
         time: Any = "ds",
         target: Any = "y",
         freq: Any = None,
-        progress: Callable[[str], None] | None = None,
+        progress: Progress = None,
         verbose: Any = "auto",
     ) -> Self:
         """Fit every series.
@@ -168,7 +171,7 @@ class Forecaster(Shown):
         with history.naming(), progress_bar(self._stages(history), self.name, 0 if progress else verbose) as bar:
             return self._refit(history, progress or bar.step)
 
-    def predict(self, h: int | None = None, *, future: Any = None, level: Sequence[float] | float | None = None) -> Any:
+    def predict(self, h: int | None = None, *, future: Any = None, level: Levels = None) -> Any:
         """Forecast the steps after the series' ends.
 
         Parameters
@@ -209,6 +212,7 @@ class Forecaster(Shown):
         columns = self._columns(history, h, level)
         return self._out(columns, alone=level is None)
 
+    @described_as(predict)
     def predict_quantiles(
         self, h: int | None = None, quantiles: Sequence[float] | None = None, *, future: Any = None
     ) -> Any:
@@ -216,8 +220,6 @@ class Forecaster(Shown):
 
         Parameters
         ----------
-        h, future
-            As `predict` takes them.
         quantiles : sequence of float in (0, 1), optional
             Q probabilities; by default 0.1, 0.5 and 0.9, or those that a network has learned.
 
@@ -260,21 +262,12 @@ class Forecaster(Shown):
                 renewed = self._with_covariates(renewed, covariates.static, covariates.names)
             self._history = renewed
             return self
-        longer = _longer(history, history.values, _more(history, y))
-        more = [] if x is None else [column(one, "x", 2) for one in _listed(history, x)]
-        check_features(max((one.shape[1] for one in more), default=0), history.beside.shape[2])
-        x = _longer(history, history.beside, more) if more else None
-        self._history = History.of(longer, x)._replace(single=history.single)
+        self._history = history.appended(y, x)
         return self
 
+    @described_as(predict)
     def forecast(
-        self,
-        y: Array,
-        h: int | None = None,
-        *,
-        future: Any = None,
-        level: Sequence[float] | float | None = None,
-        **given: Any,
+        self, y: Array, h: int | None = None, *, future: Any = None, level: Levels = None, **given: Any
     ) -> Any:
         """Forecast other series; this forecaster stays unchanged.
 
@@ -286,12 +279,6 @@ class Forecaster(Shown):
             As `fit` takes them. For a model with a horizon, the series that were fitted, from the same first step up
             to the point to forecast from, with their fitted trends and spreads. With ``rescale=True`` any series, whose
             trends and spreads are measured.
-        h, future, level
-            As `predict` takes them.
-
-        Returns
-        -------
-        As of `predict`.
 
         Raises
         ------
@@ -310,8 +297,8 @@ class Forecaster(Shown):
         step_size: int | None = None,
         refit: bool = False,
         *,
-        level: Sequence[float] | float | None = None,
-        progress: Callable[[str], None] | None = None,
+        level: Levels = None,
+        progress: Progress = None,
         verbose: Any = "auto",
         **names: Any,
     ) -> Any:
@@ -324,7 +311,7 @@ class Forecaster(Shown):
         h: int = 12,
         *,
         future: Any = None,
-        level: Sequence[float] | float | None = None,
+        level: Levels = None,
         series: Sequence[Any] | None = None,
         actual: Array = None,
         n_windows: int = 0,
@@ -374,7 +361,7 @@ class Forecaster(Shown):
 
     # The fitted series
 
-    def fitted(self, level: Sequence[float] | float | None = None) -> Any:
+    def fitted(self, level: Levels = None) -> Any:
         """Return the fitted values: the forecast of each step from the values before it, with the fitted parameters.
 
         Parameters
@@ -472,6 +459,7 @@ class Forecaster(Shown):
         outside = (history.values < lower) | (history.values > upper)
         return inspection.out_inside(history, values | columns | {"anomaly": outside}, first)
 
+    @described_as(predict)
     def simulate(self, h: int | None = None, n: int = 100, seed: Any = None, *, future: Any = None) -> Any:
         """Draw sample paths of the steps after the series' ends.
 
@@ -482,8 +470,6 @@ class Forecaster(Shown):
 
         Parameters
         ----------
-        h, future
-            As `predict` takes them.
         n : int
             Paths of each series.
         seed : int, optional
@@ -592,37 +578,39 @@ class Forecaster(Shown):
             "steps": lambda: between(history.lengths),
             "times": lambda: "" if history.frame is None else spanned(history.frame.timelines),
             "season": lambda: (
-                "" if history.season is None else f"{' and '.join(map(str, history.seasons))} steps, by the times"
+                f"{' and '.join(map(str, history.seasons))} steps, by the times" if history.seasons else ""
             ),
             "covariates": lambda: ", ".join([*self.past_covariates, *self.future_covariates]),
         }
 
     def _settings(self) -> dict[str, Any]:
         """Return the arguments of ``__init__``, which are attributes of their names."""
-        kind: Any = type(self)
-        return {name: getattr(self, name) for name in _arguments(kind)}
+        return {name: getattr(self, name) for name in self.__signature__.parameters}
 
-    # Required methods of subclasses
+    @property
+    def _periods(self) -> tuple[int, ...]:
+        """The seasons of the fit."""
+        return periods_of(self._panel.get("season", self.season))
 
-    def _fitted(self, values, lengths) -> dict[str, np.ndarray]:
-        raise NotImplementedError
+    # Methods of subclasses
 
-    def _ahead(self, values, lengths, fitted, h) -> Ahead:
-        raise NotImplementedError
+    _fitted: Callable[..., dict[str, np.ndarray]]
+    _ahead: Callable[..., Ahead]
 
-    # Optional methods of subclasses
-
-    def _fit(self, history: History, progress: Callable[[str], None] | None = None) -> Fitted:
+    def _fit(self, history: History, progress: Progress = None) -> Fitted:
         return Fitted(in_blocks(self._fitted, history.values, history.lengths), {})
 
     def _stages(self, history: History) -> int:
         """Return the number of progress reports of `_fit`."""
         return 1
 
+    def _deviations(self, ahead: Ahead, probabilities) -> np.ndarray:
+        """Return the quantiles of the deviations from forecasts ``(Q, N, H)``, or from their logarithms."""
+        return ndtri(probabilities)[:, None, None] * ahead.spread
+
     def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
-        """Return quantiles ``(Q, N, H)``: normal around the forecasts, or around their logarithms."""
-        off = ndtri(probabilities)[:, None, None] * ahead.spread
-        logarithms = ahead.of_logarithms[:, None]
+        """Return quantiles ``(Q, N, H)``."""
+        off, logarithms = self._deviations(ahead, probabilities), ahead.of_logarithms[:, None]
         return ahead.forecast + np.where(logarithms, ahead.forecast * np.expm1(np.where(logarithms, off, 0.0)), off)
 
     def _ahead_of(self, history: History, h: int) -> Ahead:
@@ -654,7 +642,7 @@ class Forecaster(Shown):
         """Return weights of innovations in the errors of forecasts, see `inspection.memory_of_growth`."""
         return inspection.memory_of_growth(ahead.spread)
 
-    def _at_origin(self, history: History, progress: Callable[[str], None] | None = None, last: bool = False) -> Self:
+    def _at_origin(self, history: History, progress: Progress = None, last: bool = False) -> Self:
         """Move to an origin of a back-test, or to the `last` one, at the end of the series: read on, or fit."""
         if self._history is None or last:
             return self._refit(history, progress)
@@ -711,9 +699,9 @@ class Forecaster(Shown):
         history, names, h = self._fitted_history(), list(self.future_covariates), whole(h, "h", 1)
         if future is None:
             if (lacking := history.known_besides.lacks(history.lengths, h)) is not None:
-                where = f"series {lacking}" if history.frame is None else history.frame.label(lacking)
                 raise ValueError(
-                    f"expected future=, a table with {', '.join(names)} at each of {h} steps ahead; got none of {where}"
+                    f"expected future=, a table with {', '.join(names)} at each of {h} steps ahead; got none of "
+                    f"{history.label(lacking)}"
                 )
             return history
         if not names:
@@ -747,7 +735,7 @@ class Forecaster(Shown):
         if history.frame is not None:
             return history.frame.came(y, h)
         found = np.full((len(history.lengths), h), np.nan)
-        for row, values in zip(found, _more(history, y), strict=True):
+        for row, values in zip(found, history.more(y), strict=True):
             row[: len(values)] = values[:h]
         return found
 
@@ -763,7 +751,7 @@ class Forecaster(Shown):
             raise ValueError("expected at least one series to draw; got an empty list")
         return [known.index(one) for one in asked]
 
-    def _refit(self, history: History, progress: Callable[[str], None] | None = None) -> Self:
+    def _refit(self, history: History, progress: Progress = None) -> Self:
         (self._model, self._panel), self._history = self._fit(history, progress), history
         self._partitions = None
         return self
@@ -779,7 +767,7 @@ class Forecaster(Shown):
         levels = [] if level is None else checked_levels(level)
         return self._columns_of(history, self._forecast(history, h), levels)
 
-    def _columns_of(self, history: Any, ahead: Ahead, levels: Sequence[float]) -> dict[str, np.ndarray]:
+    def _columns_of(self, history: History, ahead: Ahead, levels: Sequence[float]) -> dict[str, np.ndarray]:
         """Return forecasts and the edges of their bands, see `_columns`."""
         columns = [point := self._point(history, ahead)]
         if levels:
@@ -792,35 +780,18 @@ class Forecaster(Shown):
         allocation.check("the forecasts", (2, len(history.lengths), h))
         return self._ahead_of(history, h)
 
-    def _bands(self, history: Any, ahead: Ahead, probabilities) -> np.ndarray:
+    def _bands(self, history: History, ahead: Ahead, probabilities) -> np.ndarray:
         found = self._quantiles(ahead, probabilities)
         if not self._stays_positive:
             return found
         return np.where(history.positive[:, None], np.maximum(found, 0.0), found)
 
-    def _inside_columns(self, history: History, ahead: Ahead, levels: Sequence[float]) -> dict[str, np.ndarray]:
-        """Return the columns of one-step forecasts ``(N, T)``, each the first step ahead of a series of its own."""
-        shape = ahead.forecast.shape
-        steps = ahead._replace(
-            forecast=ahead.forecast.reshape(-1, 1),
-            spread=ahead.spread.reshape(*ahead.spread.shape[:-2], -1, 1),
-            of_logarithms=np.repeat(ahead.of_logarithms, shape[1]),
-        )
-        columns = self._columns_of(_Signs(np.repeat(history.positive, shape[1])), steps, levels)
-        return {name: column.reshape(shape) for name, column in columns.items()}
-
-    def _columns_inside(self, history: History, ahead: Ahead, levels: Sequence[float]) -> dict[str, np.ndarray]:
-        """Return the columns of one-step forecasts ``(N, T)`` whose bands read the series' values, not their leads."""
-        known = ~np.isnan(ahead.forecast)
-        columns = self._columns_of(history, ahead._replace(forecast=np.nan_to_num(ahead.forecast)), levels)
-        return {name: np.where(known, column, np.nan) for name, column in columns.items()}
-
-    def _edges(self, history: Any, ahead: Ahead, levels) -> list:
+    def _edges(self, history: History, ahead: Ahead, levels) -> list:
         """Return the lower and upper edges ``(N, H)`` of a band for each level."""
         edges = self._bands(history, ahead, np.array([0.5 + sign * one / 200 for one in levels for sign in (-1, 1)]))
         return list(zip(edges[::2], edges[1::2], strict=True))
 
-    def _point(self, history: Any, ahead: Ahead) -> np.ndarray:
+    def _point(self, history: History, ahead: Ahead) -> np.ndarray:
         """Return the forecasts that users see ``(N, H)``."""
         return ahead.forecast
 
@@ -864,7 +835,7 @@ class Forecaster(Shown):
         forecaster = cls(**about["settings"])
         history = History(values, lengths, about["single"])
         if "frame" in about:
-            frame = SeriesFrame.of_saved(below("frame/", arrays), about["frame"], _rows(values, lengths))
+            frame = SeriesFrame.of_saved(below("frame/", arrays), about["frame"], values, lengths)
             history = History.of_frame(frame)
         if "past" in arrays:
             history = history._replace(covariates=Covariates.none(len(lengths))._replace(past=arrays["past"]))
@@ -873,11 +844,6 @@ class Forecaster(Shown):
         forecaster._history = history
         forecaster._model, forecaster._panel = below("fitted/", arrays), below("panel/", arrays)
         return forecaster
-
-
-@cache
-def _arguments(kind: type) -> tuple[str, ...]:
-    return tuple(inspect.signature(kind).parameters)
 
 
 def checked_levels(level) -> list[float]:
@@ -921,16 +887,12 @@ def forecast_in_blocks(ahead: Callable, history: History, fitted: dict[str, np.n
         part = {name: array[rows] for name, array in fitted.items()}
         found = ahead(history.values[rows, : lengths.max()], lengths, part, h)
         steps = found.forecast.shape[1]
-        forecast[rows, :steps], spread[rows, :steps], of_logarithms[rows] = found
+        forecast[rows, :steps], spread[rows, :steps], of_logarithms[rows], _ = found
     return Ahead(np.where(history.positive[:, None], np.maximum(forecast, 0.0), forecast), spread, of_logarithms)
 
 
 def _blocks(count: int) -> list[slice]:
     return [slice(start, start + BLOCK) for start in range(0, count, BLOCK)]
-
-
-def _rows(values, lengths) -> list[np.ndarray]:
-    return [row[:length] for row, length in zip(values, lengths, strict=True)]
 
 
 def without_effects(history: History, season: int) -> tuple[History, dict[str, np.ndarray]]:
@@ -948,11 +910,10 @@ def with_effects(history: History, fitted: dict[str, np.ndarray], forecast: Call
         return forecast(history)
     future = history.known_besides.future
     more = regression.added(fitted, future, history.times)
-    said, spread, of_logarithms = forecast(history._replace(values=history.values - more))
-    spread = np.where(of_logarithms[:, None], np.abs(said) * spread, spread)
-    said = said + (more if steps is None else regression.added(fitted, future, steps))
+    ahead = forecast(history._replace(values=history.values - more))
+    said = ahead.forecast + (more if steps is None else regression.added(fitted, future, steps))
     said = np.where(history.positive[:, None], np.maximum(said, 0.0), said)
-    return Ahead(said, spread, np.zeros(len(said), bool))
+    return Ahead(said, absolute(ahead), np.zeros(len(said), bool))
 
 
 def parts_with_effects(history: History, fitted: dict[str, np.ndarray], parts: Callable) -> dict[str, np.ndarray]:
@@ -968,6 +929,16 @@ class SeasonalForecaster(Forecaster):
 
     The effects of columns that are known ahead are taken out first (`rnnkit.forecast.fitting.regression`), then several
     seasons, or one of more than 24 steps, as far as a series has them (`rnnkit.forecast.fitting.profiles.Profiles`).
+    A subclass defines ``_within(values, lengths, fitted, h)`` besides, which forecasts all steps ``(N, T)``.
+
+    Parameters
+    ----------
+    season : int or sequence of int, optional
+        Steps of a season, 1 for none, or of several seasons; by default inferred from a table's times, and none for
+        arrays. Several seasons, or one of more than 24 steps, are taken out of the series before.
+    future_covariates : sequence of str
+        Columns of the table that are known ahead, whose effects are subtracted first, by a regression of each series'
+        changes (`rnnkit.forecast.fitting.regression`).
     """
 
     _several_seasons = True
@@ -980,16 +951,6 @@ class SeasonalForecaster(Forecaster):
 
     def _with(self, season) -> Self:
         return type(self)(**self._settings() | {"season": season})
-
-    @property
-    def _periods(self) -> tuple[int, ...]:
-        """The seasons of the fit."""
-        return periods_of(self._panel.get("season", self.season))
-
-    @property
-    def _fitted_with(self) -> Self:
-        """A forecaster with the seasons of the fit."""
-        return self._with(self._periods)
 
     def _fit(self, history, progress=None):
         periods = periods_of(self.season or history.seasons)
@@ -1007,12 +968,6 @@ class SeasonalForecaster(Forecaster):
         forecast = lambda rest: forecast_in_blocks(partial(self._apart, "_ahead"), rest, self._model, h)
         return with_effects(history, self._model, forecast, history.lengths[:, None] + np.arange(h))
 
-    def _within(self, values, lengths, fitted, h) -> Ahead:
-        """Return the forecasts of all steps ``(N, T)``, as `_inside`; a recurrence gives them in one pass."""
-        other = copy(self)
-        other._model = fitted
-        return Forecaster._inside(other, History(values, lengths))
-
     def _inside(self, history):
         steps = history.values.shape[1]
         forecast = lambda rest: forecast_in_blocks(partial(self._apart, "_within"), rest, self._model, steps)
@@ -1021,7 +976,7 @@ class SeasonalForecaster(Forecaster):
     def _apart(self, of: str, values, lengths, fitted, h) -> Ahead:
         """Return forecasts by the method `of`, ``_ahead`` or ``_within``, with the seasons that are apart."""
         if "seasons" not in fitted:
-            return getattr(self._fitted_with, of)(values, lengths, fitted, h)
+            return getattr(self._with(self._periods), of)(values, lengths, fitted, h)
         apart = Profiles.of(values, lengths, self._periods, fitted["seasons"])
         ahead = getattr(self._with(1), of)(apart.rest, lengths, fitted, h)
         restored = apart.restored(ahead.forecast, absolute(ahead), h if of == "_ahead" else None)
@@ -1034,9 +989,19 @@ def absolute(ahead: Ahead) -> np.ndarray:
 
 
 class SmoothingForecaster(SeasonalForecaster):
-    """A seasonal forecaster whose recurrence gives the forecasts of all steps; a subclass defines ``_at``."""
+    """A seasonal forecaster whose recurrence gives the forecasts of all steps, by a subclass's ``_at`` and ``_parts``.
+
+    Parameters
+    ----------
+    temporal : bool
+        Whether forecasts agree with those of means over 2 steps and more up to a season, to which the model is fitted
+        anew for each forecast (Athanasopoulos et al. 2017, "Forecasting with temporal hierarchies", structural
+        scaling). Several seasons, or one of more than 24 steps, are without.
+    """
 
     temporal: bool = False  # whether forecasts agree with those of means over parts of a season
+    _at: Callable[..., Ahead]  # of steps (N, S): one step ahead up to each series' end, and those after it
+    _parts: Callable[..., dict[str, np.ndarray]]  # the columns of `components` (N, T)
 
     def _apart(self, of: str, values, lengths, fitted, h) -> Ahead:
         season, inside = self._periods[0], of == "_within"
@@ -1052,19 +1017,11 @@ class SmoothingForecaster(SeasonalForecaster):
             found[size] = np.where((count < _FEWEST)[:, None], own, said)
         return Ahead(agreed(found, season)[:, :h], ahead.spread[:, :h], ahead.of_logarithms)
 
-    def _at(self, values, lengths, fitted, steps) -> Ahead:
-        """Return forecasts of steps ``(N, S)``: one step ahead up to each series' end, and those after it."""
-        raise NotImplementedError
-
     def _ahead(self, values, lengths, fitted, h) -> Ahead:
         return self._at(values, lengths, fitted, lengths[:, None] + np.arange(h))
 
     def _within(self, values, lengths, fitted, h) -> Ahead:
         return self._at(values, lengths, fitted, np.broadcast_to(np.arange(values.shape[1]), values.shape))
-
-    def _parts(self, values, lengths, fitted) -> dict[str, np.ndarray]:
-        """Return the columns of `components` ``(N, T)``."""
-        raise NotImplementedError
 
     def _components(self, history):
         parts = lambda values: self._parts_apart(values, history.lengths, self._model)
@@ -1073,7 +1030,7 @@ class SmoothingForecaster(SeasonalForecaster):
     def _parts_apart(self, values, lengths, fitted) -> dict[str, np.ndarray]:
         """Return the columns of `components`; what is apart counts as season."""
         if "seasons" not in fitted:
-            return self._fitted_with._parts(values, lengths, fitted)
+            return self._with(self._periods)._parts(values, lengths, fitted)
         apart = Profiles.of(values, lengths, self._periods, fitted["seasons"])
         parts = self._with(1)._parts(apart.rest, lengths, fitted)
         said, _ = apart.restored(parts["level"] + parts["season"])
@@ -1083,28 +1040,3 @@ class SmoothingForecaster(SeasonalForecaster):
 def known_once(values) -> np.ndarray:
     """Return a mask ``(N,)`` of the series with a single value, whose size determines their spread."""
     return (~np.isnan(values)).sum(axis=1) == 1
-
-
-def check_features(found: int, fitted: int) -> None:
-    """Raise a ValueError unless each value has as many features as in `fit`."""
-    if found != fitted:
-        raise ValueError(f"expected x with {fitted} features per step, as in fit; got {found}")
-
-
-def _longer(history: History, old, more) -> list[np.ndarray]:
-    """Return rows up to each series' end, with the new values appended."""
-    return [np.concatenate([a, b]) for a, b in zip(_rows(old, history.lengths), more, strict=True)]
-
-
-def _more(history: History, y) -> list[np.ndarray]:
-    """Return new values to append to series that are arrays."""
-    if frames.is_frame(y):
-        raise ValueError("expected arrays, as in fit; got a table")
-    more = [column(np.atleast_1d(with_gaps(part, "y")), "y", 1) for part in _listed(history, y)]
-    if len(more) != len(history.lengths):
-        raise ValueError(f"expected values for {len(history.lengths)} series, as in fit; got {len(more)}")
-    return more
-
-
-def _listed(history: History, given) -> list:
-    return [given] if history.single else list(given)

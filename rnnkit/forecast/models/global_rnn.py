@@ -16,10 +16,10 @@ from rnnkit.forecast.fitting.held_out import Calibration, Ends, leads_of
 from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted, checked_columns, checked_levels
 from rnnkit.forecast.models.normalization import completed
 from rnnkit.forecast.models.smoothed_network import FEWEST, LAYERS, SmoothedNetwork
-from rnnkit.forecast.models.together import Progress, Together
+from rnnkit.forecast.models.together import Together
+from rnnkit.hints import Progress
 
 _NETWORK = ("layer", "units", "window", "networks", "epochs", "batch_size", "learning_rate", "seed")
-_FURTHEST = 20.0  # the largest logarithm of a bound over its forecast
 _NAMES = {"lstm": "GlobalLSTM", "gru": "GlobalGRU", "rnn": "GlobalRNN"}
 
 
@@ -61,8 +61,6 @@ class GlobalRNN(Together):
         Series of a batch.
     learning_rate : float
         Adam's, at first.
-    level : sequence of float in [1, 100)
-        Percentages of the bands that `predict` gives by default.
     seed : int
         Of first weights and batches: the same seed gives the same bits.
 
@@ -139,9 +137,8 @@ class GlobalRNN(Together):
         if any(map(len, ends.map(attrgetter("series")))):
             seen, begun = ahead_of_ends(network, ends, progress)
             off = np.concatenate([errors_in_spreads(ahead, came) for ahead, came in seen])
-        calibration = Calibration.of(off)
         found, panel = network.learned(series, progress, begun)
-        return found, panel | sizes | {"errors": calibration.errors, "counts": calibration.counts}
+        return found, panel | sizes | Calibration.of(off)._asdict()
 
     def _stages(self, history: History) -> int:
         sizes = {"season": np.array(1), "leads": np.array(1)}
@@ -161,13 +158,6 @@ class GlobalRNN(Together):
 
     def _inside(self, history: History) -> Ahead:
         return self._network().ahead(history, Fitted(self._model, self._panel))
-
-    def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
-        calibration = Calibration(self._panel["errors"], self._panel["counts"])
-        off = calibration.quantiles(probabilities, ahead.spread.shape[1])[:, None] * ahead.spread
-        logarithms = ahead.of_logarithms[:, None]
-        factor = np.expm1(np.clip(np.where(logarithms, off, 0.0), -_FURTHEST, _FURTHEST))
-        return ahead.forecast + np.where(logarithms, ahead.forecast * factor, off)
 
 
 def ahead_of_ends(network: SmoothedNetwork, ends: Blocks, progress: Progress = None):

@@ -24,9 +24,10 @@ _NAMED = 5  # series
 
 def fitted(model: Any, history: History, levels: Sequence[float]) -> dict[str, np.ndarray]:
     """Return one-step forecasts and the edges of their bands ``(B, T)`` by name; NaN outside of a series."""
-    columns = model._inside_columns(history, model._inside(history), levels)
-    inside = np.arange(history.values.shape[1]) < history.lengths[:, None]
-    return {name: np.where(inside, column, np.nan) for name, column in columns.items()}
+    ahead = model._inside(history)
+    known = ~np.isnan(ahead.forecast) & (np.arange(history.values.shape[1]) < history.lengths[:, None])
+    columns = model._columns_of(history, ahead._replace(forecast=np.nan_to_num(ahead.forecast), inside=True), levels)
+    return {name: np.where(known, column, np.nan) for name, column in columns.items()}
 
 
 def standardized(model: Any, history: History) -> np.ndarray:
@@ -38,7 +39,7 @@ def standardized(model: Any, history: History) -> np.ndarray:
 
 def tested(model: Any, history: History, lags: int | None) -> dict[str, np.ndarray]:
     """Return the columns ``(B,)`` of `Forecaster.check_residuals`."""
-    off, season = standardized(model, history), periods_of(model._panel.get("season", history.season))[0]
+    off, season = standardized(model, history), periods_of(model._panel.get("season", history.seasons))[0]
     residuals = history.values - fitted(model, history, [])[model.name]
     count = (~np.isnan(off)).sum(axis=1)
     known = np.maximum(count, 1)

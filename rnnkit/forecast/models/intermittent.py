@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from rnnkit.cells.smoothing import additive_smoothing, croston, tsb
-from rnnkit.docstrings import described_as
 from rnnkit.forecast.data.history import UnfitSeries
 from rnnkit.forecast.fitting.decomposition import known_means
 from rnnkit.forecast.fitting.side_by_side import SideBySide
@@ -71,14 +70,11 @@ class Croston(Forecaster):
         demands = Demands(history.values, ahead.forecast)
         return np.stack([demands.quantiles(one) for one in probabilities])
 
-    _inside_columns = Forecaster._columns_inside
-
     def _edges(self, history, ahead, levels):
         demands = Demands(history.values, ahead.forecast)
         return [demands.band(one / 100) for one in levels]
 
 
-@described_as(Croston)
 class SBA(Croston):
     """Croston's method times ``1 - α / 2``, which takes out its bias.
 
@@ -94,7 +90,6 @@ class SBA(Croston):
         return (1 - self.alpha / 2) * super()._rate(values, lengths, fitted)
 
 
-@described_as(Croston)
 class TSB(Croston):
     """The method of Teunter, Syntetos and Babai: the smoothed chance of a demand times the smoothed size.
 
@@ -122,7 +117,6 @@ class TSB(Croston):
         return _after(tsb, values, lengths, [self.alpha, self.beta], [fitted["chance"], fitted["size"]])
 
 
-@described_as(Croston)
 class IMAPA(Croston):
     """The mean of simple exponential smoothing of means over 1, 2, … steps, up to the mean interval between demands.
 
@@ -152,7 +146,6 @@ class IMAPA(Croston):
         return _after(additive_smoothing, means, count, [self.alpha, 0.0, 0.0, 0.0], states, period=1)
 
 
-@described_as(Croston)
 class ADIDA(IMAPA):
     """Simple exponential smoothing of means over as many steps as there are from demand to demand.
 

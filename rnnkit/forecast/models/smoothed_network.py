@@ -26,6 +26,7 @@ from rnnkit.forecast.models.normalization import (
     restored,
     sizes,
 )
+from rnnkit.hints import Progress
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.merging import Concatenate
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
@@ -84,7 +85,7 @@ class SmoothedNetwork:
         self.networks, self.epochs, self.batch_size = networks, epochs, batch_size
         self.learning_rate, self.seed = learning_rate, seed
 
-    def learned(self, series: Blocks, tell: Callable[[str], None] | None = None, begun: Any = None):
+    def learned(self, series: Blocks, tell: Progress = None, begun: Any = None):
         """Train on blocks of series; return each block's arrays, and those of all. Their order changes no bit.
 
         Training goes on from what an earlier one found, if it is `begun`: `ahead_of_ends` returns that.
@@ -108,9 +109,7 @@ class SmoothedNetwork:
             bounds.append(training.furthest)
         return found, panel | {"furthest": np.max(bounds, axis=0)}
 
-    def adapted(
-        self, history: History, panel: dict[str, np.ndarray], tell: Callable[[str], None] | None = None
-    ) -> dict[str, np.ndarray]:
+    def adapted(self, history: History, panel: dict[str, np.ndarray], tell: Progress = None) -> dict[str, np.ndarray]:
         """Fit the parameters of new series; the networks stay unchanged."""
         blocks = Blocks([history]).made(normalized, panel["centre"], panel["width"])
         rows: dict[str, np.ndarray] = {}

@@ -33,15 +33,10 @@ class Theta(SmoothingForecaster):
 
     Parameters
     ----------
-    season : int or sequence of int, optional
-        Steps of a season, 1 for none, or of several seasons; by default inferred from a table's times, and none for
-        arrays. Several seasons, or one of more than 24 steps, are taken out of the series before.
     theta : float, optional
         1 or more; by default the best for each series.
     iterations : int
         Evaluations of the errors at most.
-    future_covariates, temporal
-        As `ExponentialSmoothing` takes them.
 
     Attributes
     ----------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -11,14 +11,14 @@ from scipy.special import ndtri
 from rnnkit.arguments import is_integer, number_from_zero, real_number, whole
 from rnnkit.callbacks import LambdaCallback
 from rnnkit.execution.layer_tree import arrays_by_name, put_arrays
-from rnnkit.forecast.data.history import History
+from rnnkit.forecast.data.history import History, check_features
 from rnnkit.forecast.fitting.readout import ENOUGH, learnable
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import refined_period
 from rnnkit.forecast.fitting.shortcut import Shortcut, hold, targets
 from rnnkit.forecast.models.direct import DirectForecaster, ForecastState, check_horizon, last_steps, measured
-from rnnkit.forecast.models.forecaster import Ahead, Fitted, check_features
-from rnnkit.hints import Array
+from rnnkit.forecast.models.forecaster import Ahead, Fitted
+from rnnkit.hints import Array, Progress
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
@@ -35,8 +35,6 @@ UNKNOWN = -1e6  # marks steps without a value
 WARM = 12  # first steps of a window without a loss, while the state settles
 BATCHES = 64  # at most in an epoch, which bounds the time for long series
 _OF_SHORTCUT = ("lags", "harmonics", "period", "strength", "seasonal")
-
-Progress = Callable[[str], None] | None
 
 
 class TrainedForecaster(DirectForecaster):
@@ -194,7 +192,7 @@ class TrainedForecaster(DirectForecaster):
         taught = (~np.isnan(targets(z, self.horizon)) & rows[..., None]).sum(axis=(0, 1))
         shortcut.horizon = leads = self.horizon if strict else learnable(taught)  # later leads are forecast recursively
         shortcut.fit(z, history.times, beside, strict=strict)
-        said = shortcut.changes(z, history.times, beside)
+        said, inputs = _read(shortcut, z, history.times, beside)
         residual = shortcut.errors(z, said)
         if not strict and taught[0] < ENOUGH:
             residual[:] = np.nan
@@ -204,11 +202,9 @@ class TrainedForecaster(DirectForecaster):
         first, learns = _quantiles(residual.reshape(-1, leads) / (spread or np.inf), self._usual_quantiles), spread > 0
         if taught[0] < ENOUGH:  # default to the series' spread
             spread, first = 1.0, np.repeat(ndtri(self._usual_quantiles)[:, None], leads, axis=1)
-        width = _width(shortcut, beside.shape[2])
-        models = [self._new_model(number, first, width) for number in range(self.networks)]
-        windows = self._windows(shortcut, z, history.times, beside, said, residual, spread)
+        models = [self._new_model(number, first, inputs.shape[2]) for number in range(self.networks)]
         if learns:
-            self._train(models, windows, self.epochs, self.learning_rate, progress)
+            self._train(models, self._windows(inputs, residual, spread), self.epochs, self.learning_rate, progress)
         self.models, self._ends = models, (history, self._state_of(history, z, beside, lags))
         found = {"spread": spread, "excess": excess, "band_scale": 1 + excess / steps, "taught": taught[0]}
         return Fitted(scale.arrays(), units | _arrays(shortcut) | {name: np.array(one) for name, one in found.items()})
@@ -259,10 +255,10 @@ class TrainedForecaster(DirectForecaster):
         scale, shortcut, spread = Scale.of(history.values), self.shortcut, float(self._panel["spread"])
         z, beside = _standard(history, scale, self._panel)
         shortcut.fit(z, history.times, beside, choose=False, strict=beside.shape[2] > 0)
-        said = shortcut.changes(z, history.times, beside)
+        said, inputs = _read(shortcut, z, history.times, beside)
         residual = shortcut.errors(z, said)
         if spread and epochs and not np.isnan(residual).all():
-            windows = self._windows(shortcut, z, history.times, beside, said, residual, spread)
+            windows = self._windows(inputs, residual, spread)
             kept = [arrays_by_name(model) for model in self.models]
             try:
                 self._train(self.models, windows, epochs, learning_rate, progress)
@@ -284,7 +280,8 @@ class TrainedForecaster(DirectForecaster):
         shortcut, last = self.shortcut, f"network {self.networks - 1}"
         if not any(name.startswith(f"{last}/") for name in arrays):  # check before making the networks
             raise KeyError(last)
-        first, width = np.zeros((3, shortcut.horizon)), _width(shortcut, self._features)
+        first, seasonal = np.zeros((3, shortcut.horizon)), 2 * shortcut.harmonics * shortcut.seasonal
+        width = 1 + seasonal + shortcut.horizon + self._features  # see `_read`
         self.models = [self._new_model(number, first, width) for number in range(self.networks)]
 
     def _facts(self):
@@ -313,8 +310,7 @@ class TrainedForecaster(DirectForecaster):
         history = history.until(rows, np.full(len(rows), history.values.shape[1]))
         z, beside = _standard(history, trial._scale, trial._panel)
         shortcut, spread = trial.shortcut, float(trial._panel["spread"])
-        said = shortcut.changes(z, history.times, beside)
-        inputs = _inputs(shortcut, z, history.times, beside, said)
+        said, inputs = _read(shortcut, z, history.times, beside)
         lower, median, upper = np.moveaxis(trial._network_quantiles(inputs)[:, cut - 1 :], 2, 0)
         off = (shortcut.errors(z, said)[:, cut - 1 :] - spread * median) / (spread or np.inf)
         known = ~np.isnan(off)
@@ -354,10 +350,9 @@ class TrainedForecaster(DirectForecaster):
             if model.fit(windows, epochs=epochs, callbacks=[LambdaCallback(on_epoch_end=tell)], verbose=0).interrupted:
                 raise KeyboardInterrupt
 
-    def _windows(self, shortcut, z, times, covariates, said, residual, spread) -> Windows:
+    def _windows(self, inputs, residual, spread) -> Windows:
         weights = ~np.isnan(residual)
-        residual = np.where(weights, residual / (spread or 1.0), 0.0)
-        inputs = _inputs(shortcut, z, times, covariates, said)
+        residual = np.where(weights, residual / spread, 0.0)
         return Windows(inputs, residual.astype(np.float32), weights, self.window, self.batch_size)
 
     # Forecasting
@@ -373,7 +368,7 @@ class TrainedForecaster(DirectForecaster):
         steps = np.maximum(steps, 0)
         beside = np.where(before[..., None], np.nan, beside[np.arange(len(z))[:, None], steps])
         read = np.where(before, np.nan, np.take_along_axis(z, steps, axis=1)), beside
-        return ForecastState(last, history.lengths - 1 - last, read)
+        return ForecastState(last, read)
 
     def _going_on(self, state: ForecastState) -> Iterator[np.ndarray]:
         times, (z, beside), shortcut = state.times, state.read, self.shortcut
@@ -385,9 +380,8 @@ class TrainedForecaster(DirectForecaster):
     def _next(self, shortcut: Shortcut, z, last, beside) -> np.ndarray:
         """Return the quantiles ``(3, B, horizon)`` of the values after a state, in units of z."""
         times = last[:, None] + np.arange(1 - z.shape[1], 1)
-        said = shortcut.changes(z, times, beside)
-        inputs = _inputs(shortcut, z, times, beside, said)[:, -self.window :]
-        quantiles = self._network_quantiles(inputs)[:, -1].transpose(1, 0, 2)
+        said, inputs = _read(shortcut, z, times, beside)
+        quantiles = self._network_quantiles(inputs[:, -self.window :])[:, -1].transpose(1, 0, 2)
         quantiles = quantiles[1] + self.band_scale * (quantiles - quantiles[1])
         return hold(z)[:, -1:] + said[:, -1] + float(self._panel["spread"]) * quantiles
 
@@ -417,9 +411,8 @@ class Windows:
         length = inputs.shape[1]
         self.window = min(window, length)
         starts = np.unique(np.r_[np.arange(0, length - self.window, max(1, self.window // 3)), length - self.window])
-        places = np.array([(row, start) for row in range(len(inputs)) for start in starts])
-        teaches = [self._weights(row, start).any() for row, start in places]
-        self.places = places[teaches]
+        places = np.stack(np.meshgrid(np.arange(len(inputs)), starts, indexing="ij"), axis=2).reshape(-1, 2)
+        self.places = places[self._chosen(places)[1].any(axis=(1, 2))]
 
     def restart(self, seed) -> None:
         """Seed the generator of the orders."""
@@ -434,18 +427,17 @@ class Windows:
         return min(BATCHES, -(-len(self.places) // self.batch_size))
 
     def __getitem__(self, number):
-        places = self.places[self._order[number * self.batch_size : (number + 1) * self.batch_size]]
-        residual = np.stack([self.residual[row, start : start + self.window] for row, start in places])
-        weights = np.stack([self._weights(row, start) for row, start in places]).astype(np.float32)
-        inputs = np.stack([self.inputs[row, start : start + self.window] for row, start in places])
-        return inputs, np.concatenate([residual, weights], axis=2)
+        chosen, weights = self._chosen(
+            self.places[self._order[number * self.batch_size : (number + 1) * self.batch_size]]
+        )
+        return self.inputs[chosen], np.concatenate([self.residual[chosen], weights.astype(np.float32)], axis=2)
 
-    def _weights(self, row, start) -> np.ndarray:
-        weights = self.weights[row, start : start + self.window]
-        if start == 0:
-            return weights
-        warm = min(WARM, self.window // 2)
-        return weights & (np.arange(self.window) >= warm)[:, None]
+    def _chosen(self, places) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+        """Return the indices of the steps of windows, and their weights ``(N, window, horizon)``."""
+        rows, starts = places.T[..., None]
+        steps = np.arange(self.window)
+        counts = (starts == 0) | (steps >= min(WARM, self.window // 2))
+        return (rows, starts + steps), self.weights[rows, starts + steps] & counts[..., None]
 
 
 def _quantiles(residual, levels) -> np.ndarray:
@@ -480,12 +472,8 @@ def _arrays(shortcut: Shortcut) -> dict[str, np.ndarray]:
     return {"weights": shortcut.weights} | {name: np.array(getattr(shortcut, name)) for name in _OF_SHORTCUT}
 
 
-def _inputs(shortcut, z, times, beside, said) -> np.ndarray:
-    """Return a network's inputs ``(B, T, F)``."""
+def _read(shortcut, z, times, beside) -> tuple[np.ndarray, np.ndarray]:
+    """Return the shortcut's predicted changes ``(B, T, horizon)``, and a network's inputs ``(B, T, F)``."""
+    said = shortcut.changes(z, times, beside)
     inputs = np.concatenate([z[..., None], shortcut.waves(times), said, beside], axis=2)
-    return np.where(np.isnan(z)[..., None], UNKNOWN, inputs).astype(np.float32)
-
-
-def _width(shortcut, features) -> int:
-    """Return the number of a network's inputs at each step."""
-    return 1 + (2 * shortcut.harmonics if shortcut.seasonal else 0) + shortcut.horizon + features
+    return said, np.where(np.isnan(z)[..., None], UNKNOWN, inputs).astype(np.float32)

@@ -98,7 +98,10 @@ def evaluate(
     }
     scales = None
     if train is not None:
-        train = train if isinstance(train, SeriesFrame) else _read(train, called)
+        if not isinstance(train, SeriesFrame):
+            if not is_frame(train):
+                raise TypeError(f"expected train to be a DataFrame; got {type(train).__name__}")
+            train = read(train, called)
         places = {one: place for place, one in enumerate(train.ids)}
         if lacking := [one for one in ids if one not in places]:
             raise ValueError(f"expected all series in train; got none for {lacking[0]!r}")
@@ -112,12 +115,6 @@ def evaluate(
     for model, score in zip(models, scores, strict=True):
         columns[model] = np.stack([score[metric] for metric in metrics], axis=1).ravel()
     return tables.made(columns, table.implementation)
-
-
-def _read(train, names) -> SeriesFrame:
-    if not is_frame(train):
-        raise TypeError(f"expected train to be a DataFrame; got {type(train).__name__}")
-    return read(train, names)
 
 
 def scored(

@@ -50,6 +50,7 @@ def naive_error(training, season: int | None = None) -> float:
     return mean_absolute_error(training[m:], training[:-m])
 
 
+@described_as(mean_absolute_error)
 def mean_absolute_scaled_error(actual: Array, forecast: Array, training: Array, season: int | None = None) -> float:
     """Compute the mean absolute error over `naive_error` of the training part; NaN where that is 0.
 
@@ -57,8 +58,6 @@ def mean_absolute_scaled_error(actual: Array, forecast: Array, training: Array, 
 
     Parameters
     ----------
-    actual, forecast : array_like of the same shape
-        NaN where a value isn't known.
     training : array_like (T,)
         The values before the forecast.
     season : int, optional
@@ -110,20 +109,14 @@ def symmetric_percentage_error(actual: Array, forecast: Array) -> float:
     return float(_mean(percentage_terms(with_gaps(actual, "actual"), with_gaps(forecast, "forecast"))))
 
 
+@described_as(mean_absolute_error)
 def pinball_loss(actual: Array, forecast: Array, quantile: float) -> float:
     """Compute the mean of `pinball_terms` over the values that are not NaN.
 
     Parameters
     ----------
-    actual, forecast : array_like of the same shape
-        NaN where a value isn't known.
     quantile : float
         Between 0 and 1.
-
-    Returns
-    -------
-    float
-        In the values' unit.
 
     Examples
     --------

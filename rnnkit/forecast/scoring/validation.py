@@ -11,7 +11,7 @@ from rnnkit.arguments import whole
 from rnnkit.callbacks.stages import progress_bar
 from rnnkit.forecast.data.frames import handed_out
 from rnnkit.forecast.data.history import History, handler_of
-from rnnkit.hints import Array
+from rnnkit.hints import Array, Levels, Progress
 
 
 def cross_validation(
@@ -22,8 +22,8 @@ def cross_validation(
     step_size: int | None = None,
     refit: bool = False,
     *,
-    level: Sequence[float] | float | None = None,
-    progress: Callable[[str], None] | None = None,
+    level: Levels = None,
+    progress: Progress = None,
     verbose: Any = "auto",
     **names: Any,
 ) -> Any:
@@ -75,7 +75,10 @@ def cross_validation(
     >>> {name: values.shape for name, values in found.items()}
     {'y': (2, 4), 'Theta': (2, 4)}
     """
-    models = checked_models(models, names.get("static"))
+    if len({model.name for model in models}) < len(models):
+        raise ValueError(f"expected models of different names; got {', '.join(model.name for model in models)}")
+    if names.get("static") is not None and not any(model.reads_covariates for model in models):
+        raise ValueError("expected no static=, as none of the models reads covariates")
     if (panels := handler_of(y, "panels")) is not None:
         return panels.cross_validation(models, y, h, n_windows, step_size, refit, level, **names)
     static = names.pop("static", None)
@@ -90,15 +93,6 @@ def cross_validation(
     if history.frame is not None:
         return as_table(history, origins, found)
     return {name: array[:, 0] for name, array in found.items()} if history.single else found
-
-
-def checked_models(models: Sequence[Any], static) -> list:
-    """Return the models; a ValueError if their names clash, or `static` is given and none reads it."""
-    if len({model.name for model in models}) < len(models):
-        raise ValueError(f"expected models of different names; got {', '.join(model.name for model in models)}")
-    if static is not None and not any(model.reads_covariates for model in models):
-        raise ValueError("expected no static=, as none of the models reads covariates")
-    return list(models)
 
 
 class Origins(NamedTuple):

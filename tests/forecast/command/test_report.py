@@ -61,16 +61,17 @@ def test_needed_length_is_the_least_that_holds_the_origins(horizon, origins):
 
 def test_models_see_what_came_before_the_origin_and_nothing_else():
     values = np.cumsum(np.random.default_rng(0).normal(size=120))
-    windows = in_report(values, 4, 10, ("theta",), season=6).windows
+    report = in_report(values, 4, 10, ("theta",), season=6)
     other = values.copy()
-    for number, window in [*enumerate(windows)][::-1]:
-        (origin,) = window.origins
-        assert (window.actual[0] == values[origin : origin + 4]).all()
-        assert (window.columns["naive"][0] == naive(values[:origin], 4)).all()
-        assert (window.columns[SEASONAL][0] == seasonal_naive(values[:origin], 4, 6)).all()
+    for number, (origin,) in [*enumerate(report.origins.ends)][::-1]:
+        tested = {name: array[number, 0] for name, array in report.tested.items()}
+        assert (tested["naive"] == naive(values[:origin], 4)).all()
+        assert (tested[SEASONAL] == seasonal_naive(values[:origin], 4, 6)).all()
         other[origin:] = 1e6
-        again = in_report(other, 4, 10, ("theta",), season=6).windows[number]
-        assert (again.columns["Theta"] == window.columns["Theta"]).all()
+        again = in_report(other, 4, 10, ("theta",), season=6).tested["Theta"][number]
+        assert (again == tested["Theta"]).all()
+    errors = values[report.origins.steps] - report.tested["Theta"]
+    assert report.scores("Theta")["mae"] == pytest.approx([np.abs(errors).mean()], rel=1e-12)
 
 
 # reports
@@ -81,8 +82,8 @@ def test_network_clears_the_bar_on_real_series(values, horizon, season):
     report = in_report(values, horizon)
     forecast(report, Progress())
     assert report.season == season
-    assert len(report.windows) >= 20
-    assert report.windows[0].origins[0] >= 0.7 * len(values)
+    assert report.finished.sum() >= 20
+    assert report.origins.ends[0, 0] >= 0.7 * len(values)
     scores = report.mean_scores()
     assert set(scores) == {NETWORK, "naive", SEASONAL}
     assert scores[NETWORK]["naive"] <= 0.75
@@ -94,7 +95,7 @@ def test_network_clears_the_bar_on_real_series(values, horizon, season):
 def test_scaled_error_takes_the_season():
     report = in_report(SUNSPOTS, 3, 20)
     scores = report.mean_scores()[SEASONAL]
-    scale = naive_error(SUNSPOTS[: report.windows[0].origins[0]], 11)
+    scale = naive_error(SUNSPOTS[: report.origins.ends[0, 0]], 11)
     assert scores["mase"] == pytest.approx(scores["mae"] / scale, rel=1e-12)
 
 

@@ -388,12 +388,13 @@ def test_several_models_stand_in_one_report(tmp_path, wave):
     assert list(report.models) == ["linear model", "echo state network"]
     names = [f"{name}{edge}" for name in ("Linear", "ESN") for edge in ("", "-lo-80", "-hi-80")]
     assert list(report.columns) == names
-    assert [list(one.columns) for one in report.windows] == [[*names, "naive", "seasonal naive"]] * 3
+    assert list(report.tested) == [*names, "naive", "seasonal naive"]
+    assert report.finished.sum() == 3
     assert progress.texts[1] == "Linear, origin 1 of 3: calibration, network 1 of 3, epoch 1 of 1"
     assert (report.columns["Linear-lo-80"] <= report.columns["Linear"]).all()
     reports.keep(path, report)
     again = kept(path, series_of(wave))
-    assert not again.windows
+    assert not again.tested
     assert all((again.columns[name] == report.columns[name]).all() for name in names[:3])
     assert kept(path, series_of(wave[:100])).columns["Linear"].shape == (1, HORIZON)
     saving.write(path, report.model, {"identity": ["y", "from 0 on"], "level": 50.0, "horizon": HORIZON})
