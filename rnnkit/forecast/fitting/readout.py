@@ -71,39 +71,48 @@ class NormalEquations:
         """Return the matrix ``(features, features)`` of one lead, its lower triangle."""
         return self.shared if self.extra is None else self.shared + self.extra[lead]
 
-    def solve(self, strength) -> np.ndarray:
-        """Return the weights ``(features, leads)`` that minimise, per lead, the sum of squared errors + strength · w².
+    def solve(self, strengths) -> np.ndarray:
+        """Return the weights ``(..., features, leads)`` that minimise, per lead, the squared errors + strength · w².
 
-        The strength is one for all, or for each feature; an infinite one leaves it out. Hoerl and Kennard (1970),
-        "Ridge regression: biased estimation for nonorthogonal problems", equation 2.1.
+        The strength is one for all, or for each feature ``(..., features)``; an infinite one leaves it out. Hoerl and
+        Kennard (1970), "Ridge regression: biased estimation for nonorthogonal problems", equation 2.1.
         """
-        from scipy.linalg import cho_factor, cho_solve
-
-        weights = np.empty_like(self.moment)
+        strengths = strengths * np.ones(len(self.moment))
+        weights = np.empty((*strengths.shape, self.moment.shape[1]))
         for leads in self._alike():
-            gram = self.gram(leads.start)
+            gram, moments = self.gram(leads.start), self.moment[:, leads]
+            trace = np.trace(gram)
             # A smaller ridge vanishes in rounding and breaks the factorization; the intercept gets only this.
-            least = 1e-13 * np.trace(gram) + 1e-12
-            penalty = np.broadcast_to(np.maximum(strength, least), len(gram)).copy()
-            penalty[0] = least
-            penalty[np.isinf(penalty)] = 1e15 * (1 + np.trace(gram))
-            weights[:, leads] = cho_solve(cho_factor(gram + np.diag(penalty), lower=True), self.moment[:, leads])
+            least = 1e-13 * trace + 1e-12
+            penalties = np.where(np.isinf(strengths), 1e15 * (1 + trace), np.maximum(strengths, least))
+            penalties[..., 0] = least
+            for place in np.ndindex(strengths.shape[:-1]):
+                weights[place][:, leads] = solved(gram + np.diag(penalties[place]), moments)
         return weights
 
     def error(self, weights) -> np.ndarray:
-        """Return the mean squared error ``(leads,)`` of these weights on the added rows; 0 for a lead without any."""
-        from scipy.linalg.blas import dsymm
-
-        squares = self.power - 2 * (weights * self.moment).sum(axis=0)
+        """Return the mean squared errors ``(..., leads)`` of weights on the added rows; 0 for a lead without any."""
+        squares = self.power - 2 * (weights * self.moment).sum(axis=-2)
         for leads in self._alike():
-            fitted = dsymm(1.0, self.gram(leads.start), weights[:, leads], lower=True)
-            squares[leads] += (weights[:, leads] * fitted).sum(axis=0)
+            gram, part = self.gram(leads.start), weights[..., leads]
+            whole = np.tril(gram) + np.tril(gram, -1).T
+            squares[..., leads] += (part * (whole @ part)).sum(axis=-2)
         return np.maximum(squares, 0.0) / np.maximum(self.count, 1)
 
     def _alike(self) -> list[slice]:
         """Return the groups of leads that share a matrix: one of all leads, or one per lead."""
         count = len(self.count)
         return [slice(0, count)] if self.extra is None else [slice(lead, lead + 1) for lead in range(count)]
+
+
+def solved(gram, moments) -> np.ndarray:
+    """Return the solution of linear equations with a positive definite matrix, given by its lower triangle."""
+    from scipy.linalg.lapack import dposv  # scipy.linalg.solve checks its arguments for longer than small ones take
+
+    _, found, info = dposv(gram, moments, lower=True)
+    if info:
+        raise np.linalg.LinAlgError(f"expected a positive definite matrix; got one that isn't at row {info}")
+    return found
 
 
 def quarters(rows, known, horizon) -> np.ndarray:
@@ -158,11 +167,10 @@ class Penalty(NamedTuple):
         """
         choices = (True, False) if self.season.stop > self.season.start else (False,)
         candidates = [(strength, seasonal) for strength in strengths for seasonal in choices]
-        errors = np.zeros(len(candidates))
+        penalties, errors = [self.of(*candidate) for candidate in candidates], np.zeros(len(candidates))
         before = parts[0] + parts[1]
         for quarter in parts[2:]:
-            tried = np.array([quarter.error(before.solve(self.of(*candidate))) for candidate in candidates])
-            tried = tried[:, quarter.count > 0]
+            tried = quarter.error(before.solve(penalties))[:, quarter.count > 0]
             errors += (tried / np.maximum(tried.min(axis=0), np.finfo(float).tiny)).sum(axis=1)
             before = before + quarter
         return candidates[int(np.argmin(errors))]

@@ -243,7 +243,7 @@ class Auto(Together):
     def _stages(self, history: History) -> int:
         count = len(history.lengths)
         epochs = self._network(1, 1).epochs_for(count) if _networked(*_size(history)) else 0
-        return 2 + 2 * epochs  # one stage for the other models
+        return 2 + epochs  # one stage for the other models
 
     def _learned(self, series: Blocks, progress: Progress = None):
         seasons = self._seasons_of(series)
@@ -268,7 +268,7 @@ class Auto(Together):
         other = np.full(off.shape, np.nan)
         if networked and len(off):
             network = self._network(seasons[0], leads)
-            seen = ahead_of_ends(network, held_out.made(attrgetter("ends")), progress)
+            seen, begun = ahead_of_ends(network, held_out.made(attrgetter("ends")), progress)
             other = np.concatenate([ahead.forecast - came for ahead, came in seen])
             share = _share(off, other) if beside[0] else _usual_share(off, other)
             if seasons[0] == 1 and not beside[0]:
@@ -277,7 +277,7 @@ class Auto(Together):
             off = (1 - share) * off + share * other
             spread = (1 - share) * spread + share * np.concatenate([absolute(ahead) for ahead, _ in seen])
             if share:
-                own, shared = network.learned(series, progress)
+                own, shared = network.learned(series, progress, begun)
                 for rows, more in zip(found, own, strict=True):
                     rows |= {f"network/{name}": array for name, array in more.items()}
                 panel |= {f"network/{name}": array for name, array in shared.items()}

@@ -35,7 +35,8 @@ class GlobalRNN(Together):
     mean of several networks is the forecast. Series may be of any lengths, shorter than the window too, and have gaps.
 
     Networks are trained a first time without the ends of the series; their errors there give the bands (split
-    conformal prediction by lead, see `Auto`).
+    conformal prediction by lead, see `Auto`). With the ends, training goes on from these weights. An update reads a
+    random stretch of its series, of 96 steps or four seasons.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ class GlobalRNN(Together):
     networks : int
         Number of networks whose mean is the forecast.
     epochs : int, optional
-        By default enough for 220 updates, from 12 to 60.
+        Of the first training, by default enough for 160 updates, from 12 to 60; with the ends, a third of them follow.
     batch_size : int
         Series of a batch.
     learning_rate : float
@@ -132,16 +133,16 @@ class GlobalRNN(Together):
         season = self._seasons_of(series)[0]
         sizes = {"season": np.array(season), "leads": np.array(self.leads or leads_of(season))}
         network = self._network(sizes)
-        ends, off = series.made(Ends.of, network.leads, True), np.zeros((0, network.leads))
+        ends, off, begun = series.made(Ends.of, network.leads, True), np.zeros((0, network.leads)), None
         if any(map(len, ends.map(attrgetter("series")))):
-            seen = ahead_of_ends(network, ends, progress)
+            seen, begun = ahead_of_ends(network, ends, progress)
             off = np.concatenate([errors_in_spreads(ahead, came) for ahead, came in seen])
-        found, panel = network.learned(series, progress)
+        found, panel = network.learned(series, progress, begun)
         return found, panel | sizes | Calibration.of(off)._asdict()
 
     def _stages(self, history: History) -> int:
         sizes = {"season": np.array(1), "leads": np.array(1)}
-        return 2 * self._network(sizes).epochs_for(len(history.lengths))
+        return self._network(sizes).epochs_for(len(history.lengths))
 
     def _completed(self, history: History, found, panel):
         return completed(history, found)
@@ -159,17 +160,19 @@ class GlobalRNN(Together):
         return self._network().ahead(history, Fitted(self._model, self._panel))
 
 
-def ahead_of_ends(network: SmoothedNetwork, ends: Blocks, progress: Progress = None) -> list[tuple[Ahead, np.ndarray]]:
-    """Train a network without the ends; return its forecasts of them and the actual values, by block."""
+def ahead_of_ends(network: SmoothedNetwork, ends: Blocks, progress: Progress = None):
+    """Train a network without the ends; return its forecasts of them and the actual values by block, and its arrays."""
     tell = None if progress is None else lambda text: progress(f"calibration, {text}")
     found, panel = network.learned(ends.made(attrgetter("history")), tell)
-    return ends.some(_ahead_of_ends, (network, panel), list(enumerate(found)))
+    seen, own = zip(*ends.some(_ahead_of_ends, (network, panel), list(enumerate(found))), strict=True)
+    return seen, (own, panel)
 
 
-def _ahead_of_ends(ends: Ends, shared, found) -> tuple[Ahead, np.ndarray]:
+def _ahead_of_ends(ends: Ends, shared, found):
     network, panel = shared
-    fitted = Fitted(completed(ends.history, found), panel)
-    return network.ahead(ends.history, fitted, network.leads), ends.came
+    fitted = Fitted(rows := completed(ends.history, found), panel)
+    own = {name: rows[name] for name in found}
+    return (network.ahead(ends.history, fitted, network.leads), ends.came), (ends.series, own)
 
 
 def errors_in_spreads(ahead: Ahead, came) -> np.ndarray:

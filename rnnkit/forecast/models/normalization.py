@@ -35,6 +35,16 @@ def completed(history: History, found: dict[str, np.ndarray]) -> dict[str, np.nd
     return {name: array[places] for name, array in ordered.items()}
 
 
+def in_training_order(history: History, _, found: tuple[np.ndarray, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return arrays that an earlier training found for some series, in the order of training; 0 for the others."""
+    series, rows = found
+    arrays = {name: np.zeros(len(history.lengths)) for name in rows}
+    for name, array in arrays.items():
+        array[series] = rows[name]
+    order = _order(history)
+    return {name: array[order] for name, array in arrays.items()}
+
+
 def normalized(history: History, centre, width) -> Normalized:
     """Return series in the order of training, with covariates in these units."""
     history = _known_so_far(history, _order(history))

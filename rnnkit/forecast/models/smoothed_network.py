@@ -19,6 +19,7 @@ from rnnkit.forecast.models.normalization import (
     Normalized,
     completed,
     futures,
+    in_training_order,
     moments,
     normalized,
     part,
@@ -39,13 +40,15 @@ from rnnkit.serialization.array_files import below
 LAYERS: dict[str, Callable] = {"lstm": LSTM, "gru": GRU, "rnn": SimpleRNN}
 QUANTILES = np.array([0.1, 0.5, 0.9])
 DTYPE = "float32"  # of the layers
-LONGEST = 512  # steps that a network reads
+LONGEST = 512  # steps that a network reads before a forecast
+_STRETCH, _CYCLES = 96, 4  # steps that it reads in an update, at least so many seasons
 _DEVIATIONS = float(ndtri(QUANTILES[-1]) - ndtri(QUANTILES[0]))  # between the outer quantiles of a normal distribution
 _START = logit(np.array([0.5, 0.1]))  # α and γ of all series, before training
 _FASTER = 20.0  # their learning rate, relative to the network's
 _OWN = 0.05  # the learning rate of series' own parameters
 _JITTER = 6.0  # random steps added to lengths before sorting, for varied batches of similar lengths
-_UPDATES = 220  # by default
+_UPDATES = 160  # by default
+_CONTINUED = 3  # times fewer of them, where a training begins with the weights of another one
 FEWEST, _MOST = 12, 60  # epochs, also for the parameters of new series; more would overfit small panels
 _READ_AT_ONCE = 2**16  # steps of all series per forecast
 _ROWS = 32  # series of a block in a batch of several blocks
@@ -82,14 +85,23 @@ class SmoothedNetwork:
         self.networks, self.epochs, self.batch_size = networks, epochs, batch_size
         self.learning_rate, self.seed = learning_rate, seed
 
-    def learned(self, series: Blocks, tell: Progress = None):
-        """Train on blocks of series; return each block's arrays, and those of all. Their order changes no bit."""
+    def learned(self, series: Blocks, tell: Progress = None, begun: Any = None):
+        """Train on blocks of series; return each block's arrays, and those of all. Their order changes no bit.
+
+        Training goes on from what an earlier one found, if it is `begun`: `ahead_of_ends` returns that.
+        """
         centre, width = Moments.together(series.map(moments)).scale()
         panel, bounds = {"centre": centre, "width": width}, []
         blocks = series.made(normalized, centre, width)
         found: list[dict[str, np.ndarray]] = [{} for _ in blocks.map(sizes, 0)]
+        before, weights = begun or ([], {})
+        before = series.some(in_training_order, None, list(enumerate(before)))
         for number in range(self.networks):
             training = _Training(self, blocks, number, tell)
+            if begun:
+                training.own = [below(f"{number}/", one) for one in before]
+                training.shared = below(f"{number}/", weights)
+                training.epochs = self.epochs_of(training.batches, continued=True)
             training.run()
             panel |= {f"{number}/{name}": array.copy() for name, array in training.shared.items()}
             for rows, own in zip(found, training.own, strict=True):
@@ -124,12 +136,19 @@ class SmoothedNetwork:
         return Ahead(median, np.where(known_once(history.values)[:, None], size, spread), logs)
 
     def epochs_for(self, series: int) -> int:
-        """Return the number of epochs that `learned` reports, over all networks, for a number of series in memory."""
-        return self.networks * self.epochs_of(-(-series // self.batch_size))
+        """Return the number of epochs of both trainings, over all networks, for a number of series in memory."""
+        batches = -(-series // self.batch_size)
+        return self.networks * (self.epochs_of(batches) + self.epochs_of(batches, True))
 
-    def epochs_of(self, batches: int) -> int:
-        """Return the number of epochs, from the number of batches of an epoch."""
-        return self.epochs or min(max(FEWEST, -(-_UPDATES // batches)), _MOST)
+    def epochs_of(self, batches: int, continued: bool = False) -> int:
+        """Return the number of epochs, from the number of batches of an epoch; fewer for a `continued` training."""
+        epochs = self.epochs or min(max(FEWEST, -(-_UPDATES // batches)), _MOST)
+        return -(-epochs // _CONTINUED) if continued else epochs
+
+    @property
+    def stretch(self) -> int:
+        """The number of steps that an update reads."""
+        return min(max(_STRETCH, _CYCLES * self.season), LONGEST)
 
     def _quantiles(self, series: Normalized, panel, h: int | None) -> np.ndarray:
         """Return quantiles of z ``(N, H, Q)`` after each series' end, or of each of its steps without `h`."""
@@ -291,11 +310,12 @@ class _Training:
         self._parts = min(sum(len(one) > 0 for one in self.lengths), -(-batch // _ROWS))
         self._each = -(-batch // self._parts)
         self.batches = -(-sum(-(-len(one) // self._each) for one in self.lengths) // self._parts)
+        self.epochs = FEWEST if self.fixed else settings.epochs_of(self.batches)
 
     def run(self) -> None:
-        epochs = FEWEST if self.fixed else self.settings.epochs_of(self.batches)
-        decay = CosineDecay(1.0, epochs * self.batches)
-        optimizer = Adam(CosineDecay(self.settings.learning_rate, epochs * self.batches), global_clipnorm=1.0)
+        epochs, updates = self.epochs, self.epochs * self.batches
+        decay = CosineDecay(1.0, updates)
+        optimizer = Adam(CosineDecay(self.settings.learning_rate, updates), global_clipnorm=1.0)
         update = 0
         for epoch in range(epochs):
             for given in self._drawn():
@@ -326,7 +346,8 @@ class _Training:
 
     def _piece(self, block: int, rows) -> tuple[int, _Piece]:
         steps = int(self.lengths[block][rows].max())
-        start = int(self._random.integers(0, steps - LONGEST + 1)) if steps > LONGEST else 0
+        most = self.settings.stretch  # half of the stretches that would begin or end outside are at the ends
+        start = int(np.clip(self._random.integers(-(most // 2), steps - most // 2 + 1), 0, max(steps - most, 0)))
         return block, _Piece(rows, {name: array[rows] for name, array in self.own[block].items()}, start, self.warm)
 
     def _follow(self, block: int, rows, gradients, count: int, rate: float) -> None:
@@ -379,31 +400,34 @@ def _pulled(every: Normalized, weights: _Weights, piece: _Piece) -> _Pulled:
     series = part(every, rows, int(every.lengths[rows].max()))
     count, steps = series.z.shape
     smoothed = network.smoothed(series.z, piece.own, series.rows)
-    stop = min(start + LONGEST, steps)
+    stop = min(start + settings.stretch, steps)
     x, known = network.inputs(series, smoothed, start, stop)
     said, pullback = network.model.vjp(x)
-    said = said.reshape(count, stop - start, leads, len(QUANTILES)).astype(np.float64)
-    ahead = np.arange(start, stop)[:, None] + 1 + np.arange(leads) % settings.season  # places in the season
-    wanted = futures(series.z, start, stop, leads) - smoothed.season[:, ahead]
-    wanted -= smoothed.level[:, start:stop, None]
+    said = said.reshape(count, stop - start, leads, len(QUANTILES))
+    wanted = futures(series.z, start, stop, leads) - smoothed.level[:, start:stop, None]
+    if settings.season > 1:
+        wanted -= smoothed.season[:, np.arange(start, stop)[:, None] + 1 + np.arange(leads) % settings.season]
     taught = ~np.isnan(wanted)
     taught[:, : max(piece.warm - start, 0)] = False
-    wanted = np.where(taught, wanted, 0.0)
+    wanted = np.where(taught, wanted, 0.0).astype(DTYPE)
     furthest = np.abs(wanted).max(axis=(0, 1))
     # Series are weighted by their units, so that the loss is on the scale of logarithms.
-    weight = series.rows["unit"][:, None, None] * taught
+    weight = series.rows["unit"].astype(DTYPE)[:, None, None] * taught
     total = float(weight.sum())
-    weight /= max(total, np.finfo(np.float64).tiny)
-    slope = np.where(wanted[..., None] > said, QUANTILES, QUANTILES - 1) * weight[..., None]
-    pulled = pullback((-slope).reshape(count, stop - start, -1).astype(DTYPE))
-    d_window = np.where(known, pulled.x[..., : settings.window].astype(np.float64), 0.0)
-    d_wanted = slope.sum(axis=3)
+    weight /= max(total, np.finfo(DTYPE).tiny)
+    d_said, d_wanted = np.empty_like(said), np.zeros_like(weight)
+    for place, quantile in enumerate(QUANTILES.astype(DTYPE)):
+        slope = np.where(wanted > said[..., place], quantile, quantile - 1) * weight
+        d_wanted += slope
+        np.negative(slope, out=d_said[..., place])
+    pulled = pullback(d_said.reshape(count, stop - start, -1))
+    d_window = np.where(known, pulled.x[..., : settings.window], 0)
     d_level, d_season = np.zeros(smoothed.level.shape), np.zeros(smoothed.season.shape)
-    d_level[:, start:stop] = -d_wanted.sum(axis=2) - d_window.sum(axis=2)
-    for lead in range(leads):
+    d_level[:, start:stop] = -(d_wanted @ np.ones(leads, DTYPE) + d_window @ np.ones(settings.window, DTYPE))
+    for lead in range(leads if settings.season > 1 else 0):
         first = start + 1 + lead % settings.season
         d_season[:, first : first + stop - start] -= d_wanted[:, :, lead]
-    for place in range(settings.window):
+    for place in range(settings.window if settings.season > 1 else 0):
         lag = settings.window - 1 - place
         first = max(start - lag, 0)
         d_season[:, first : max(stop - lag, 0)] -= d_window[:, first + lag - start :, place]

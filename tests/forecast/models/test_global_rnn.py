@@ -10,7 +10,7 @@ from rnnkit.forecast.models import smoothed_network
 from rnnkit.forecast.models.auto import Auto
 from rnnkit.forecast.models.forecaster import Fitted
 from rnnkit.forecast.models.global_rnn import GlobalRNN
-from rnnkit.forecast.models.normalization import normalized
+from rnnkit.forecast.models.normalization import completed, in_training_order, normalized
 from rnnkit.forecast.models.smoothed_network import (
     QUANTILES,
     SmoothedNetwork,
@@ -20,6 +20,7 @@ from rnnkit.forecast.models.smoothed_network import (
     _Training,
     _Weights,
 )
+from rnnkit.serialization.array_files import below
 
 SMALL = {"units": 4, "networks": 1, "epochs": 3, "batch_size": 8}
 
@@ -236,12 +237,43 @@ def test_seeds_and_settings(panel):
         GlobalRNN(future_covariates="price")
 
 
+def test_training_goes_on_from_the_ends(panel):
+    """The weights of the network and each series' own parameters are those that the training without the ends found."""
+    network = GlobalRNN(4, **SMALL)._network({"season": np.array(4), "leads": np.array(4)})
+    series = Blocks([History.of(panel)])
+    (rows,), weights = network.learned(series)
+    own = {name: array for name, array in completed(series.blocks[0], rows).items() if name in rows}
+    some = np.arange(3, len(panel))  # the others had no end to hold out
+    begun = [(some, {name: array[some] for name, array in own.items()})], weights
+    ordered = in_training_order(series.blocks[0], None, begun[0][0])
+    back = completed(series.blocks[0], ordered)
+    for name, array in own.items():
+        np.testing.assert_array_equal(back[name], np.where(np.arange(len(panel)) < 3, 0.0, array))
+    network.learning_rate = 1e-12
+    _, after = network.learned(series, begun=begun)
+    for name in below("0/", weights):
+        np.testing.assert_allclose(after[f"0/{name}"], weights[f"0/{name}"], atol=1e-7)
+
+
+def test_updates_read_stretches_up_to_the_ends():
+    network = GlobalRNN(4, **SMALL)._network({"season": np.array(4), "leads": np.array(4)})
+    blocks = Blocks([normalized(History.of(waves(8, (400, 401))), np.zeros(0), np.ones(0))])
+    training = _Training(network, blocks, 0)
+    starts = [piece.start for _ in range(200) for given in training._drawn() for _, piece in given]
+    assert min(starts) == 0 and max(starts) == 400 - network.stretch
+    assert 0.05 < np.mean(np.array(starts) == max(starts)) < 0.25  # a half stretch in 400 - 96 and a stretch: 0.12
+    assert [GlobalRNN(one)._network({"season": np.array(one), "leads": np.array(8)}).stretch for one in (1, 52)] == [
+        96,
+        208,
+    ]
+
+
 def test_progress_and_an_interrupted_fit(panel, model):
-    """Each epoch is told, of the held-out ends and of all steps; what was fitted stays after Ctrl-C."""
+    """Each epoch is told, without the held-out ends and with them; what was fitted stays after Ctrl-C."""
     told = []
     GlobalRNN(4, **SMALL).fit(panel, progress=told.append)
     epochs = [f"network 1, epoch {epoch} of 3" for epoch in (1, 2, 3)]
-    assert told == [*(f"calibration, {one}" for one in epochs), *epochs]
+    assert told == [*(f"calibration, {one}" for one in epochs), "network 1, epoch 1 of 1"]
 
     def interrupt(_):
         raise KeyboardInterrupt
