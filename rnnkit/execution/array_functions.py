@@ -16,11 +16,13 @@ from rnnkit.compiler.autodiff.reverse import Reverse
 from rnnkit.compiler.ir.evaluate import Evaluation, new_array
 from rnnkit.compiler.ir.graph import FAILED, INPUTS, Graph, Node
 from rnnkit.compiler.ir.operations import REDUCTIONS
+from rnnkit.compiler.ir.printer import print_graph
 from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
 from rnnkit.compiler.tracing.broadcasting import lift
 from rnnkit.compiler.tracing.numpy_functions import FUNCTIONS
 from rnnkit.compiler.tracing.symbol import OverRows, Symbol
 from rnnkit.compiler.tracing.trace import trace
+from rnnkit.execution import dump
 from rnnkit.execution.runner import Runner
 
 
@@ -97,9 +99,20 @@ class TracedFunction:
         self._nodes: list[Node] = [self._graph.output, *self._graph.states]
         self._codes = self._graph.residuals.get(FAILED)
         self._values = self._evaluation()
+        shown = ", ".join(map(str, self._given))
+        self._title = f"{name}, {self.dtype.name}, of {shown}"
+        dump.dump("graph", self._title, self.explain(graph=True))
         self.nesting, self.kinds = self.step.nesting, self.step.kinds
         self.shapes = [node.shape for node in self._nodes]
         self.multiplies = any(node.op in ("product", "einsum") for node in self._graph.live())
+
+    def explain(self, graph: bool = False) -> str:
+        """Return how the function is computed in words, or its graph node by node."""
+        if graph:
+            return print_graph(self._graph, f"graph of {self._title}")
+        every, kernels = self._values.calls
+        counts = [f"{n} {what}{'s' * (n > 1)}" for n, what in ((every - kernels, "function"), (kernels, "kernel")) if n]
+        return f"traced: a function of whole arrays, which NumPy computes by {' and '.join(counts) or 'no function'}"
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the function's results for arrays of these shapes, flat; new arrays."""

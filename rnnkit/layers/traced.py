@@ -13,6 +13,7 @@ from rnnkit.execution.array_functions import TracedFunction
 from rnnkit.execution.layer_tree import all_or_nothing, build_with
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.support import symbolic, validation
+from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.weighted import OwnWeights
@@ -124,6 +125,16 @@ class Traced(OwnWeights):
                 self._traces.clear()
             self._traces[key] = found
         return self._traces[key]
+
+    def explain(self, source: bool = False, graph: bool = False) -> str:
+        """Return how the function is computed at the shapes that were traced last, or with `graph` its graph.
+
+        There is no `source`: NumPy and kernels of rnnkit's own compute it.
+        """
+        last = next(reversed(self._traces.values()), None)
+        if last is None:
+            return Text(f"{self.name}: not traced yet; it is at the first call")
+        return Text("" if source and not graph else last.explain(graph))
 
     # Shapes
 

@@ -59,6 +59,16 @@ class Calls:
             seen |= set(call.read())
         return seen
 
+    def text(self, title: str) -> str:
+        """Return the calls in order, a line each, and the results."""
+        name = lambda number: f"x{number}"
+        lines = [f"{title}: {len(self.calls)} calls", *(f"  {name(i)} = input" for i in range(self.inputs))]
+        for call in self.calls:
+            path, read = self.paths[call.layer] if self.paths else call.layer, ", ".join(map(name, call.read()))
+            made = ", ".join(map(name, call.outputs))
+            lines.append(f"  {made} = {path}({read})  {type(self.layers[call.layer]).__name__}")
+        return "\n".join([*lines, f"  output = {', '.join(map(name, self.outputs))}"])
+
     # Forwards: arrays and masks by number, those of the inputs first
 
     def run(self, arrays: list, masks: list, training, given: Sequence = ()) -> tuple[Any, Any]:

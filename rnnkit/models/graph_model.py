@@ -12,6 +12,7 @@ from rnnkit.execution.layer_tree import arrays_by_name, options_by_name
 from rnnkit.hints import LayerOptions
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support.added_losses import calling_parts
+from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
 from rnnkit.models.assembled import Assembled
@@ -49,6 +50,13 @@ class GraphModel(Assembled):
         if not self._symbols.inputs:  # of a copy or from a file: the calls are repeated
             self._symbols = self._called_on(self._new_inputs(self._input_shape))
         return self._symbols
+
+    def explain(self, source: bool = False, graph: bool = False) -> str:
+        """Return how every layer is computed, behind its path; with `graph`, the model's calls before the graphs."""
+        of_layers = super().explain(source, graph)
+        if not graph or not self.built:
+            return of_layers
+        return Text(f"{self._graph.text(f'graph of the model {self.name!r}')}\n\n{of_layers}")
 
     def _called_on(self, inputs: list[SymbolicTensor]) -> Symbols:
         """Return the symbols of a symbolic call of all layers, after which each of them has an `output`."""

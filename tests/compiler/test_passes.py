@@ -163,13 +163,37 @@ def test_explain_shows_the_adjoints_graphs():
     assert titles == [f"plain, float32, {role}" for role in ("forward", "forward with residuals", "adjoint")]
 
 
-def test_explain_shows_the_graphs_of_a_models_layers_behind_their_paths():
-    model = rk.Sequential([rk.RNN(plain(units=4), return_sequences=True), rk.RNN(plain(units=2))])
-    model.build((None, 5, 3))
+def test_explain_shows_a_models_graph_and_those_of_its_layers_behind_their_paths():
+    x = rk.Input((5, 3))
+    first = rk.RNN(plain(units=4), return_sequences=True, name="first")(x)
+    model = rk.Model(x, [rk.Average(name="mean")([first, first + 1.0]), first], name="both")
+    own, *of_layers = model.explain(graph=True).split("\n\n")
+    assert own.splitlines() == [
+        "graph of the model 'both': 3 calls",
+        "  x0 = input",
+        "  x1 = first(x0)  RNN",
+        f"  x2 = {model._graph.paths[1]}(x1)  {type(model._graph.layers[1]).__name__}",
+        "  x3 = mean(x1, x2)  Average",
+        "  output = x3, x1",
+    ]
     parts = model._parts()
-    told = model.explain(graph=True)
-    assert told == "\n\n".join(f"{path}: {part.explain(graph=True)}" for path, part in parts.items())
-    assert told.count("graph of plain, float") == 2 and len(parts) == 2
+    assert "\n\n".join(of_layers) == "\n\n".join(f"{path}: {part.explain(graph=True)}" for path, part in parts.items())
+
+
+def test_functions_of_whole_arrays_are_explained_and_dumped(tmp_path, monkeypatch):
+    monkeypatch.setenv("RNNKIT_DUMP", f"graph:{tmp_path}")
+    layer = rk.MaxPooling1D(2, name="largest")
+    assert layer.explain() == "largest: not traced yet; it is at the first call"
+    layer(np.ones((2, 6, 3)))
+    assert layer.explain() == "traced: a function of whole arrays, which NumPy computes by 1 kernel"
+    (path,) = tmp_path.iterdir()
+    text = path.read_text(encoding="utf-8").rstrip("\n")
+    assert text == layer.explain(graph=True) and text.startswith("graph of largest, float64, of (6, 3): ")
+    assert "kernel of_windows" in text and " at 0x" not in text
+    assert layer.explain(source=True) == ""
+    attention = rk.Attention()
+    attention([np.ones((1, 2, 3)), np.ones((1, 4, 3))])
+    assert attention.explain().endswith("by 3 functions and 1 kernel")
 
 
 def test_a_step_without_a_graph_says_so():

@@ -84,6 +84,11 @@ class Evaluation:
         """The numbers of the nodes that it finds, but for literals."""
         return frozenset([number for number, _ in self._given] + [number for number, _, _ in self._steps])
 
+    @property
+    def calls(self) -> tuple[int, int]:
+        """The numbers of functions that a call runs, and of kernels among them."""
+        return len(self._steps), sum(isinstance(function, Kernel) for _, function, _ in self._steps)
+
     def __call__(self, inputs, outside=()) -> dict[int, np.ndarray]:
         """Return the values of all nodes, by id; those of the nodes `outside` are given."""
         like = next(

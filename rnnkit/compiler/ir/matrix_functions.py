@@ -90,6 +90,10 @@ class Kernel:
     def __call__(self, *arrays):
         return self.call(*arrays)
 
+    def __repr__(self):
+        function, options = getattr(self.call, "func", self.call), getattr(self.call, "keywords", {})
+        return f"kernel {function.__name__.strip('_')}{options or ''}"
+
 
 EIGH = Kernel(_eigh)  # of a row's own matrix, whose values are long loops in a graph
 
