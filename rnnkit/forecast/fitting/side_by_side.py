@@ -10,6 +10,7 @@ import numpy as np
 from rnnkit.layers.rnn import RNN
 
 WIDTH = 64  # series per row of the batch, a multiple of the vector size; rows are filled up, so that results don't vary
+_KEPT = 4  # groups of series whose values are kept as they were laid out
 _LONGER = 1.25  # the greatest ratio of lengths in a call; NaN pads the shorter series
 
 
@@ -28,6 +29,7 @@ class SideBySide:
     def __init__(self, make: Callable, values: np.ndarray, lengths: np.ndarray, **settings):
         self._make, self._settings = make, tuple(settings.items())
         self.values, self.lengths = values, np.asarray(lengths)
+        self._kept: dict[bytes, np.ndarray] = {}  # values as they were laid out last, which searches read many times
 
     def run(self, rows: np.ndarray, constants: np.ndarray, states: Sequence[np.ndarray]) -> np.ndarray:
         """Return the outputs ``(R, T)`` of series; `constants` are ``(R, C)`` and `states` ``(R, *shape)``."""
@@ -68,19 +70,24 @@ class SideBySide:
         return groups
 
     def _laid_out(self, rows, constants, states):
-        steps = int(self.lengths[rows].max())
-        x, given, *start = (_together(a) for a in (self.values[rows, :steps], constants, *states))
-        return _layer(self._make, self._settings), x, given, start
+        key = rows.tobytes()
+        if key not in self._kept:
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            self._kept[key] = _together(self.values[rows, : int(self.lengths[rows].max())])
+        given, *start = map(_together, (constants, *states))
+        return _layer(self._make, self._settings), self._kept[key], given, start
 
 
 def _together(array: np.ndarray) -> np.ndarray:
     """Reshape ``(R, …)`` to ``(B, …, W)``; copies of the last series fill the last row."""
     count = -(-len(array) // WIDTH)
     filled = array[np.minimum(np.arange(count * WIDTH), len(array) - 1)]
-    return np.ascontiguousarray(np.moveaxis(filled.reshape(count, WIDTH, *array.shape[1:]), 1, -1))
+    filled = filled.reshape(count, WIDTH, *array.shape[1:])
+    return np.ascontiguousarray(filled.transpose(0, *range(2, filled.ndim), 1))
 
 
 def _apart(array: np.ndarray, count: int) -> np.ndarray:
     """Reshape ``(B, …, W)`` to ``(R, …)``."""
-    array = np.moveaxis(array, -1, 1)
+    array = array.transpose(0, -1, *range(1, array.ndim - 1))
     return array.reshape(-1, *array.shape[2:])[:count]
