@@ -27,6 +27,7 @@ GIVEN = {
     "Embedding": (9, 3),
     "GRU": (3,),
     "GaussianDropout": (0.1,),
+    "GroupNormalization": (2,),
     "GaussianNoise": (0.1,),
     "LSTM": (3,),
     "Lambda": (np.tanh,),

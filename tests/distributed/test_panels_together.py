@@ -59,7 +59,7 @@ def test_L8_few_series_have_the_bits_of_the_table_however_cut(numbered, tables, 
         tables = [one.assign(ds=np.arange(len(one))) for one in tables]
     whole = pd.concat(tables, ignore_index=True)
     fitted = Auto().fit(whole)
-    assert fitted.weights[4].any()
+    assert fitted.weights[Auto.models.index("autoregression")].any()
     for given in (cut(tables, rng), [pd.concat(tables[:-3]), pd.concat(tables[-3:])]):
         same_table(Auto().fit(given).predict(5, level=90), fitted.predict(5, level=90))
     models = [Auto(), Theta()]
@@ -164,7 +164,7 @@ def test_fit_tells_its_epochs_and_predict_reads_each_partition_once(tables):
 
     lazy = small(networks=1).fit([dask.delayed(load)(one) for one in tables[:2]], progress=told.append)
     epochs = ["network 1, epoch 1 of 2", "network 1, epoch 2 of 2"]
-    assert told == [*(f"calibration, {one}" for one in epochs), *epochs]
+    assert told == [*(f"calibration, {one}" for one in epochs), "network 1, epoch 1 of 1"]  # which goes on
     seen.clear()
     lazy.predict(2).partitions[1].compute()
     assert seen == [len(tables[1])]
