@@ -117,7 +117,7 @@ def has_weights(layer: Layer) -> bool:
 
 def _holds(holder: Holder) -> bool:
     own = holder.own
-    if isinstance(own, ScaledAndShifted):
+    if isinstance(own, ScaledAndShifted) and not isinstance(own, BatchNormalization):
         return own.has_gamma or own.has_beta
     if isinstance(own, Attending):
         return bool(own._declared(1, 1, 1))
@@ -153,7 +153,7 @@ def _shape_for(layer, first: tuple[int, ...], built_for) -> tuple:
         if not isinstance(built_for, (list, tuple)) or len(built_for) != layer.cell.rank + 3:
             raise ValueError(f"expected the input shape that {layer.name!r} was built for, got {built_for!r}")
         return (None, None, *built_for[2:])
-    if not isinstance(layer, (ScaledAndShifted, BatchNormalization, PReLU)):
+    if not isinstance(layer, (ScaledAndShifted, PReLU)):
         features = first[0] if first else 0
         return (None, features) if isinstance(layer, Dense) else (None, None, features)
     if isinstance(built_for, (list, tuple)):

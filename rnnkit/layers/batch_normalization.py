@@ -7,12 +7,12 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from rnnkit import constraints, regularizers
-from rnnkit.arguments import fraction, integer, number_from_zero
+from rnnkit.arguments import fraction
 from rnnkit.circumstances import circumstances
 from rnnkit.execution.layer_tree import held_by
 from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
+from rnnkit.layers.normalization import OfFeatures
 from rnnkit.layers.shaping import Computed, scaled
 from rnnkit.layers.support import validation
 from rnnkit.layers.weighted import OwnWeight
@@ -21,7 +21,7 @@ from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
 
-class BatchNormalization(Computed):
+class BatchNormalization(OfFeatures, Computed):
     """Each feature with mean 0 and variance 1 over a batch, then scaled and shifted (Ioffe and Szegedy 2015).
 
     In training, and where the layer isn't frozen, mean and variance are those of the call's used steps, and the call
@@ -35,13 +35,7 @@ class BatchNormalization(Computed):
 
     Parameters
     ----------
-    axis : int
-        That of the features, not the batch axis; its size has to be known when the layer is built.
     momentum : float in [0, 1]
-    epsilon : float
-        Added to the variance.
-    center, scale : bool
-        Whether there are ``beta`` and ``gamma``.
     moving_mean_initializer, moving_variance_initializer : str, callable or initializer
 
     Examples
@@ -54,11 +48,7 @@ class BatchNormalization(Computed):
     ([1.0], [1.0])
     """
 
-    _least_rank = 2
-    center: bool
-    epsilon: float
     momentum: float
-    scale: bool
 
     def __init__(
         self,
@@ -77,44 +67,16 @@ class BatchNormalization(Computed):
         gamma_constraint: Constraint = None,
         **options: Unpack[LayerOptions],
     ):
-        super().__init__(**options)
-        self.axis: Any = integer(axis, "axis")
-        if self.axis == 0:
-            raise ValueError("expected axis as that of the features, not the batch axis 0; got 0")
-        self.momentum, self.epsilon = fraction(momentum, "momentum"), number_from_zero(epsilon, "epsilon")
-        self.center, self.scale = bool(center), bool(scale)
-        self.beta_initializer: Callable[..., Any] = initializer(beta_initializer)
-        self.gamma_initializer: Callable[..., Any] = initializer(gamma_initializer)
+        super().__init__(
+            axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer,
+            beta_constraint, gamma_constraint, **options,
+        )  # fmt: skip
+        self.momentum = fraction(momentum, "momentum")
         self.moving_mean_initializer: Callable[..., Any] = initializer(moving_mean_initializer)
         self.moving_variance_initializer: Callable[..., Any] = initializer(moving_variance_initializer)
-        self.beta_regularizer: Any = regularizers.get(beta_regularizer)
-        self.gamma_regularizer: Any = regularizers.get(gamma_regularizer)
-        self.beta_constraint: Any = constraints.get(beta_constraint)
-        self.gamma_constraint: Any = constraints.get(gamma_constraint)
-
-    # Shapes and weights
-
-    def _shape(self, shape):
-        found = super()._shape(shape)
-        if not -len(found) < self.axis < len(found):
-            raise ValueError(f"expected x of {self.name!r} with an axis {self.axis} behind the batch axis, got {found}")
-        return found
-
-    def _opened(self, shape):
-        features = self.axis % len(shape)
-        return tuple(size if axis == features else None for axis, size in enumerate(shape))
-
-    def _check_shape(self, shape):
-        expected = self._input_shape
-        if (len(shape) != len(expected) and self.axis > 0) or shape[self.axis] != expected[self.axis]:
-            raise ValueError(f"expected x of shape {expected}, as the layer was built for, got {tuple(shape)}")
 
     def _own_weights(self, shape):
-        size = shape[self.axis]
-        if size is None:
-            raise ValueError(f"expected a known size of the axis {self.axis} of {self.name!r}, got {shape}")
-        trained, fixed = {"gamma": self.scale, "beta": self.center}, WeightOptions(trainable=False)
-        found = {name: OwnWeight.by_arguments(self, name, (size,)) for name, there in trained.items() if there}
+        found, size, fixed = super()._own_weights(shape), shape[self.axis], WeightOptions(trainable=False)
         found["moving_mean"] = OwnWeight((size,), self.moving_mean_initializer, fixed)
         found["moving_variance"] = OwnWeight((size,), self.moving_variance_initializer, fixed)
         return found

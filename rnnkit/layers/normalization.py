@@ -15,7 +15,7 @@ from rnnkit.initializers import initializer
 from rnnkit.layers.base import Layer
 from rnnkit.layers.memoryless import FunctionCell
 from rnnkit.layers.over_axes import OverAxes
-from rnnkit.layers.shaping import Computed
+from rnnkit.layers.shaping import OfOneArray
 from rnnkit.layers.weighted import OwnWeight, arguments_of
 from rnnkit.steps.cell import Cell
 
@@ -100,6 +100,45 @@ class ScaledAndShifted(Layer):
         return self.center
 
 
+class OfFeatures(ScaledAndShifted, OfOneArray):
+    """Base of normalizations whose weights are those of features.
+
+    Parameters
+    ----------
+    axis : int
+        That of the features, not the batch axis; its size has to be known when the layer is built.
+    """
+
+    _least_rank = 2
+
+    def __init__(self, axis: Any, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self.axis: Any = integer(axis, "axis")
+        if self.axis == 0:
+            raise ValueError("expected axis as that of the features, not the batch axis 0; got 0")
+
+    def _shape(self, shape):
+        found = super()._shape(shape)
+        if not -len(found) < self.axis < len(found):
+            raise ValueError(f"expected x of {self.name!r} with an axis {self.axis} behind the batch axis, got {found}")
+        return found
+
+    def _opened(self, shape):
+        return tuple(size if axis == self.axis % len(shape) else None for axis, size in enumerate(shape))
+
+    def _check_shape(self, shape):
+        expected = self._input_shape
+        if (len(shape) != len(expected) and self.axis > 0) or shape[self.axis] != expected[self.axis]:
+            raise ValueError(f"expected x of shape {expected}, as the layer was built for, got {tuple(shape)}")
+
+    def _own_weights(self, shape) -> dict[str, OwnWeight]:
+        size = shape[self.axis]
+        if size is None:
+            raise ValueError(f"expected a known size of the axis {self.axis} of {self.name!r}, got {shape}")
+        there = {"gamma": self.has_gamma, "beta": self.has_beta}
+        return {name: OwnWeight.by_arguments(self, name, (size,)) for name, own in there.items() if own}
+
+
 class LayerNormalization(ScaledAndShifted, OverAxes):
     """Each row's entries along some axes with mean 0 and variance 1, then scaled and shifted (Ba et al. 2016).
 
@@ -158,7 +197,7 @@ class LayerNormalization(ScaledAndShifted, OverAxes):
         return LayerNormalizationCell(self, self._sizes(shape))
 
 
-class GroupNormalization(ScaledAndShifted, Computed):
+class GroupNormalization(OfFeatures):
     """Each row's features in groups, each group with mean 0 and variance 1 over all steps (Wu and He 2018).
 
     It equals, for x ``(B, …, F)``::
@@ -174,8 +213,6 @@ class GroupNormalization(ScaledAndShifted, Computed):
     ----------
     groups : int
         A divisor of the number of features; -1 for a group of each.
-    axis : int
-        That of the features, not the batch axis; its size has to be known when the layer is built.
 
     Examples
     --------
@@ -184,7 +221,6 @@ class GroupNormalization(ScaledAndShifted, Computed):
     array([[-1.,  1., -1.,  1.]])
     """
 
-    _least_rank = 2
     _padding = "lengths"
 
     def __init__(
@@ -203,72 +239,28 @@ class GroupNormalization(ScaledAndShifted, Computed):
         **options: Unpack[LayerOptions],
     ):
         super().__init__(
-            epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer,
+            axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer,
             beta_constraint, gamma_constraint, **options,
         )  # fmt: skip
         self.groups: int = -1 if groups == -1 else positive_integer(groups, "groups")
-        self.axis: Any = integer(axis, "axis")
-        if self.axis == 0:
-            raise ValueError("expected axis as that of the features, not the batch axis 0; got 0")
-
-    def _shape(self, shape):
-        found = super()._shape(shape)
-        if not -len(found) < self.axis < len(found):
-            raise ValueError(f"expected x of {self.name!r} with an axis {self.axis} behind the batch axis, got {found}")
-        return found
-
-    def _opened(self, shape):
-        return tuple(size if axis == self.axis % len(shape) else None for axis, size in enumerate(shape))
-
-    def _check_shape(self, shape):
-        expected = self._input_shape
-        if (len(shape) != len(expected) and self.axis > 0) or shape[self.axis] != expected[self.axis]:
-            raise ValueError(f"expected x of shape {expected}, as the layer was built for, got {tuple(shape)}")
 
     def _own_weights(self, shape):
-        size = shape[self.axis]
-        if size is None:
-            raise ValueError(f"expected a known size of the axis {self.axis} of {self.name!r}, got {shape}")
-        if self.groups > 0 and size % self.groups:
-            raise ValueError(f"expected features in {self.groups} equal groups for {self.name!r}, got {size}")
-        there = {"gamma": self.has_gamma, "beta": self.has_beta}
-        return {name: OwnWeight.by_arguments(self, name, (size,)) for name, own in there.items() if own}
+        if self.groups > 0 and (shape[self.axis] or 0) % self.groups:
+            raise ValueError(
+                f"expected features in {self.groups} equal groups for {self.name!r}, got {shape[self.axis]}"
+            )
+        return super()._own_weights(shape)
 
-    def _computed(self, weights, x, mask, training):
-        rows = self._in_rows(x)
+    def _result(self, x, mask, training, weights=None):
+        last = np.moveaxis(x, self.axis, -1)
+        groups = last.shape[-1] if self.groups < 0 else self.groups
+        parts = np.moveaxis(last.reshape(*last.shape[:-1], groups, last.shape[-1] // groups), -2, 1)
+        rows = parts.reshape(parts.shape[0], groups, math.prod(parts.shape[2:]))
         from_mean = rows - rows.mean(axis=-1, keepdims=True)
-        inverse = 1 / np.sqrt((from_mean * from_mean).mean(axis=-1, keepdims=True) + self.epsilon)
-        normal = from_mean * inverse
-        wide = tuple(-1 if axis == self.axis % x.ndim else 1 for axis in range(x.ndim))
-        gamma, beta = (weights[name].reshape(wide) if name in weights else None for name in ("gamma", "beta"))
-        plain = self._from_rows(normal, x.shape)
-
-        def back(d):
-            over = tuple(axis for axis, size in enumerate(wide) if size == 1)
-            by = {"gamma": d * plain, "beta": d}
-            sums = {name: np.sum(by[name], axis=over, dtype=np.float64) for name in weights}
-            d_normal = self._in_rows(d if gamma is None else d * gamma)
-            along = (d_normal * normal).mean(axis=-1, keepdims=True)
-            d_rows = inverse * (d_normal - d_normal.mean(axis=-1, keepdims=True) - normal * along)
-            return {name: one.astype(x.dtype) for name, one in sums.items()}, self._from_rows(d_rows, x.shape)
-
-        y = plain if gamma is None else plain * gamma
-        return y if beta is None else y + beta, back
-
-    def _in_rows(self, x):
-        """``(B, …, F, …)`` as ``(B, groups, n)``, with the numbers of a group side by side."""
-        x = np.moveaxis(x, self.axis, -1)
-        groups = x.shape[-1] if self.groups < 0 else self.groups
-        parts = np.moveaxis(x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups), -2, 1)
-        return parts.reshape(x.shape[0], groups, math.prod(parts.shape[2:]))
-
-    def _from_rows(self, rows, shape):
-        """Return rows as an array of this shape."""
-        others = [size for axis, size in enumerate(shape) if axis != self.axis % len(shape)]
-        size = shape[self.axis]
-        parts = rows.reshape(shape[0], rows.shape[1], *others[1:], size // rows.shape[1])
-        found = np.moveaxis(parts, 1, -2).reshape(*others, size)
-        return found if self.axis in (-1, len(shape) - 1) else np.moveaxis(found, -1, self.axis).copy()
+        y = from_mean / np.sqrt((from_mean * from_mean).mean(axis=-1, keepdims=True) + self.epsilon)
+        y = np.moveaxis(y.reshape(parts.shape), 1, -2).reshape(last.shape)
+        y = y * weights["gamma"] if self.scale else y
+        return np.moveaxis(y + weights["beta"] if self.center else y, -1, self.axis)
 
     @property
     def _stream_refusal(self):  # type: ignore[override]
