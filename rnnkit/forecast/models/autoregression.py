@@ -12,7 +12,7 @@ from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster
 
 LEAST, _CYCLES = 48, 3  # least values for a regression, and least cycles of the first season
 _SEASONS, _LAGS = 1.5, 18  # lags, in seasons or in steps without a season
-_PER_LAG = 8  # least values for each lag
+_PER_LAG = 3  # least values for each lag
 _BEYOND = 2.0  # range of forecast logarithms beyond those known, in units of their range
 
 
