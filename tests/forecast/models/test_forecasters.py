@@ -125,6 +125,7 @@ def test_F5_a_wrong_update_changes_nothing(make, panel, table):
     before, table_before = model.predict(2), in_table.predict(2)
     first, last = table.head(1), table.groupby("shop").tail(1).copy()
     ahead = last.assign(when=last["when"] + np.timedelta64(92, "D"))
+    right = table_before.groupby("shop").head(1)[["shop", "when"]].assign(sold=1.0)
     wrong = (
         (model, panel[:2], "3 series"),
         (model, [np.ones((2, 2))] * 3, "shape"),
@@ -135,6 +136,8 @@ def test_F5_a_wrong_update_changes_nothing(make, panel, table):
         (in_table, last.assign(shop="new"), "new"),
         (in_table, last.drop(columns="sold"), "sold"),
         (in_table, last.assign(sold=np.inf), "after the last one"),
+        (in_table, right.iloc[[0, 1, 2, 1]], "one row for each time; got .* twice"),
+        (in_table, right.assign(sold=[1.0, np.inf, 1.0]), "finite values in column 'sold'"),
     )
     for forecaster, more, said in wrong:
         with pytest.raises(ValueError, match=said):
