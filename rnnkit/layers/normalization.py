@@ -256,8 +256,9 @@ class GroupNormalization(OfFeatures):
         groups = last.shape[-1] if self.groups < 0 else self.groups
         parts = np.moveaxis(last.reshape(*last.shape[:-1], groups, last.shape[-1] // groups), -2, 1)
         rows = parts.reshape(parts.shape[0], groups, math.prod(parts.shape[2:]))
-        from_mean = rows - rows.mean(axis=-1, keepdims=True)
-        y = from_mean / np.sqrt((from_mean * from_mean).mean(axis=-1, keepdims=True) + self.epsilon)
+        each = max(rows.shape[-1], 1)  # of no steps, there is nothing to compute
+        from_mean = rows - rows.sum(axis=-1, keepdims=True) / each
+        y = from_mean / np.sqrt((from_mean * from_mean).sum(axis=-1, keepdims=True) / each + self.epsilon)
         y = np.moveaxis(y.reshape(parts.shape), 1, -2).reshape(last.shape)
         y = y * weights["gamma"] if self.scale else y
         return np.moveaxis(y + weights["beta"] if self.center else y, -1, self.axis)

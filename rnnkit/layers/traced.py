@@ -108,9 +108,11 @@ class Traced(OwnWeights):
         shapes = [shape[1:] if rows else shape for (shape, _), rows in zip(kinds, batched, strict=True)]
         conditions = [kind for _, kind in kinds]
         key = repr(nesting), repr(known), *map(tuple, (shapes, conditions)), training, self.dtype, checked
-        if key not in self._traces:
+        rows = {shape[:1] for (shape, _), own_rows in zip(kinds, batched, strict=True) if own_rows}
+        if key not in self._traces or len(rows) > 1:  # the key says nothing of batch sizes
             whole = iter([shape for shape, _ in kinds])
             self._check_shape(self._shape(mapped(nesting, lambda _: next(whole))))
+        if key not in self._traces:
 
             def function(arrays):
                 inputs, more = iter(arrays), iter(arrays[count:])

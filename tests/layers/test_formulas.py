@@ -90,6 +90,36 @@ def test_a_mask_that_is_changed_changes_no_gradient(rng):
         mask[...] = ~mask
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        rk.Add,
+        rk.Concatenate,
+        lambda: rk.Dot(2),
+        rk.Attention,
+        rk.AdditiveAttention,
+        lambda: rk.MultiHeadAttention(2, 3),
+    ],
+)
+def test_batch_sizes_are_compared_at_every_call(make, rng):
+    """The functions of arrays are traced by shapes without the batch axis, and arrays of one row would broadcast."""
+    layer, x = make(), rng.normal(size=(4, 5, 6))
+    several = isinstance(layer, rk.MultiHeadAttention)
+    call = lambda function, other: function(x, other) if several else function([x, other])
+    for _ in range(6):  # until it is repeated
+        call(layer, x)
+    for rows in (3, 1):
+        for function in (layer, layer.vjp):
+            with pytest.raises(ValueError, match="batch|same shape"):
+                call(function, x[:rows])
+
+
+def test_groups_of_no_steps_are_empty():
+    layer = rk.GroupNormalization(2)
+    y, pullback = layer.vjp(np.zeros((3, 0, 4)))
+    assert y.shape == (3, 0, 4) and not pullback(y).weights["gamma"].any()
+
+
 def test_a_lean_evaluation_gives_what_it_is_asked_for(rng):
     graph, x = Graph(), rng.normal(size=(2, 3))
     given = graph.add("x", (), (3,))
