@@ -300,7 +300,8 @@ class _Twin:
         from rnnkit.execution import rules
 
         steps = [getattr(one, "_execution", None) for one in self._all.values()]
-        traces = [trace for one in self._all.values() for trace in getattr(one, "_traces", {}).values()]
+        layers = [layer for one in self._all.values() for layer in (one, *getattr(one, "_layers_run", ()))]
+        traces = [trace for one in layers for trace in getattr(one, "_traces", {}).values()]
         shapes = tuple((*(2,) * is_complex(one), *one.shape[1:]) for one in _leaves(self._constants))
         found = [rules.wrong_of_step(one.step, shapes, training, rng) for one in steps if one is not None]
         return sorted(

@@ -107,7 +107,8 @@ class Traced(OwnWeights):
         kinds = [*kinds, *((array.shape, "float") for array in own.values())]
         shapes = [shape[1:] if rows else shape for (shape, _), rows in zip(kinds, batched, strict=True)]
         conditions = [kind for _, kind in kinds]
-        key = repr(nesting), repr(known), *map(tuple, (shapes, conditions)), training, self.dtype, checked
+        key = repr(nesting), repr(known), *map(tuple, (shapes, conditions)), training, self.dtype
+        key = *key, checked, self._version()
         rows = {shape[:1] for (shape, _), own_rows in zip(kinds, batched, strict=True) if own_rows}
         if key not in self._traces or len(rows) > 1:  # the key says nothing of batch sizes
             whole = iter([shape for shape, _ in kinds])
@@ -127,6 +128,10 @@ class Traced(OwnWeights):
                 self._traces.clear()
             self._traces[key] = found
         return self._traces[key]
+
+    def _version(self) -> Any:
+        """What says whether an attribute was set since."""
+        return self._assigned.last
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """Return how the function is computed at the shapes that were traced last, or with `graph` its graph.
@@ -149,7 +154,7 @@ class Traced(OwnWeights):
         conditions = conditions or ["float"] * len(shapes)
         batched = [one for i, one in enumerate(shapes) if i not in self._unbatched]
         nested = shapes_mapped(shape, lambda _: 0)
-        dtype, self.dtype = self.dtype, self.dtype or np.dtype("float32")
+        dtype, vars(self)["dtype"] = self.dtype, self.dtype or np.dtype("float32")  # no attribute changes
 
         def at(length):
             closed = [
@@ -161,7 +166,7 @@ class Traced(OwnWeights):
         try:
             first, second = at_two_lengths(shapes, at)
         finally:
-            self.dtype: Any = dtype
+            vars(self)["dtype"] = dtype
         sizes = list(map(same_sizes, first.shapes, second.shapes))
         rows = (next((one[0] for one in batched if one[0] is not None), None),) if batched else ()
         found = [(*rows, *one) for one in sizes]

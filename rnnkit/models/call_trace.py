@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -14,21 +14,8 @@ from rnnkit.layers.support import symbolic
 from rnnkit.layers.support.symbolic import Input, SymbolicTensor, leaves
 from rnnkit.layers.support.variable import Variable
 from rnnkit.models.calls import traced
+from rnnkit.models.fusion import fused
 from rnnkit.steps.nesting import mapped
-
-
-class Traced(Protocol):
-    """A layer whose `call` is traced."""
-
-    name: str
-    dtype: Any
-    _scope: str
-    _as_in_keras: bool
-
-    def call(self, *arguments: Any, **keywords: Any) -> Any:
-        """Return the result of the layer."""
-
-    def _all_variables(self) -> dict[str, Variable]: ...
 
 
 class CallTrace:
@@ -38,7 +25,7 @@ class CallTrace:
     `inputs` are its inputs; `arguments` makes the keywords of `call` from symbolic tensors for them.
     """
 
-    def __init__(self, layer: Traced, specifications, arguments, inputs: int):
+    def __init__(self, layer: Any, specifications, arguments, inputs: int):
         self._layer, self._variables, self._constants = layer, {}, {}  # type: ignore[var-annotated]
         self._used: list[Variable] = []
         self.added: list[tuple[Any, Any]] = []  # layers and the losses that `add_loss` was given
@@ -65,9 +52,10 @@ class CallTrace:
         variables = [self._variables[id(one)] for one in self._used]
         constants = [tensor for tensor, _ in self._constants.values()]
         self.arrays = [array for _, array in self._constants.values()]
-        self.graph, _ = traced([*given, *variables, *constants], result)
+        self.graph, tensors = traced([*given, *variables, *constants], result)
         self.shapes, self.dtypes = mapped(result, lambda one: one.shape), [tensor.dtype for tensor in found]
         self.graph.paths = self._paths()
+        self.fused = fused(self.graph, tensors)
         names = {id(one): name for name, one in layer._all_variables().items()}
         self.names = [names[id(one)] for one in self._used]  # of the arrays behind the given ones
         self.variables = self._used

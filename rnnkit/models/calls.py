@@ -12,6 +12,7 @@ import numpy as np
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support.added_losses import regularized
 from rnnkit.layers.support.bound_calls import call_on
+from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import Node, SymbolicTensor, leaves, mapped
 from rnnkit.steps.nesting import leaves_of, shapes_mapped
@@ -45,11 +46,9 @@ class Calls:
 
     def __init__(self, layers: list[Layer], calls: list[Call], inputs: int, outputs: Any, paths: Any = ()):
         self.layers, self.calls, self.inputs, self.paths = layers, calls, inputs, list(paths)
-        self.count = inputs + sum(len(call.outputs) for call in calls)
+        self.count = max([inputs, *(number + 1 for call in calls for number in call.outputs)])
         self.nesting, self.outputs = outputs, leaves(outputs)
         self.read = self._find_ends()  # the arrays that a call reads, or that are outputs
-        ends = inputs == 1 and [call.x for call in calls[:1]] == [0] and calls[-1].outputs == [outputs]
-        self._is_line = ends and len(self.line(0)) == len(calls) == len(layers)
 
     def _find_ends(self) -> set[int]:
         """Note at each call which arrays are read for the last time; return the numbers of all that are read."""
@@ -71,38 +70,33 @@ class Calls:
 
     # Forwards: arrays and masks by number, those of the inputs first
 
-    def run(self, arrays: list, masks: list, training, given: Sequence = ()) -> tuple[Any, Any]:
-        """Run all calls; return the outputs, none of which is a given array, and their masks."""
-        if self._is_line and not given:  # the same with less Python
-            (x,), (mask,) = arrays, masks
-            for layer in self.layers:
-                x, mask, _ = layer._with_mask(x, mask, training)
-                if layer.activity_regularizer is not None:
-                    regularized(layer, x)
-            return x, mask
-        values, masks = self.begun(arrays, masks)
-        for call in self.calls:
-            layer, x, mask, train, more = self.given(call, values, masks, training)
-            result, result_mask, _ = layer._with_mask(x, mask, train, more)
-            if layer.activity_regularizer is not None:
-                regularized(layer, result)
-            self.put(call, values, masks, result, result_mask)
-        return self.returned(values, given), self.masks_behind(masks)
+    def run(self, arrays: list, masks: list, training, wanted=None, given: Sequence = ()) -> tuple[Any, Any, list]:
+        """Run all calls; return the outputs, none of which is a given array, their masks, and what `pull` takes.
 
-    def run_differentiated(
-        self, arrays: list, masks: list, training, wanted, given: Sequence = ()
-    ) -> tuple[Any, Any, list]:
-        """Return the results of `run`, and for each call its pullback and the nesting of its result."""
+        With the keywords `wanted` of a vjp, that is the pullback of each call and the nesting of its result.
+        """
         values, masks = self.begun(arrays, masks)
         pullbacks = []
         for call in self.calls:
-            layer, x, mask, train, more = self.given(call, values, masks, training)
-            result, result_mask, pullback = layer._with_mask(x, mask, train, more, wanted)
+            layer, *arguments = self.given(call, values, masks, training)
+            result, result_mask, pullback = layer._with_mask(*arguments, wanted)
             if layer.activity_regularizer is not None:
                 pullback = regularized(layer, result, pullback)
             self.put(call, values, masks, result, result_mask)
-            pullbacks.append((pullback, mapped(result, lambda _: None)))
+            if wanted is not None:
+                pullbacks.append((pullback, mapped(result, lambda _: None)))
         return self.returned(values, given), self.masks_behind(masks), pullbacks
+
+    def pullback(self, outputs, dtype, pullbacks, gradients: Callable, trained: Callable) -> Pullback:
+        """Return the pullback of a `run`: `gradients` makes `Gradients` of what `pull` gives.
+
+        `trained` returns the arrays through which the way leads to weights in training.
+        """
+
+        def pull(cotangents, trained=None):
+            return gradients(*self.pull(pullbacks, cotangents, trained))
+
+        return Pullback(outputs, dtype, pull, lambda cotangents: pull(cotangents, trained()))
 
     def given(self, call: Call, values, masks, training):
         """Return the layer of a call, its inputs, mask, training, and states, constants and other keywords."""

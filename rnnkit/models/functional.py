@@ -28,6 +28,7 @@ from rnnkit.layers.support.symbolic import (
 from rnnkit.models.assembled import box_of, parameters
 from rnnkit.models.calls import Call, called_again, traced
 from rnnkit.models.drawing import Arrow, Box
+from rnnkit.models.fusion import fused
 from rnnkit.models.graph_model import GraphModel, Symbols
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.steps.nesting import is_shape, numbered, paths
@@ -98,6 +99,7 @@ class Model(GraphModel):
             [default_name(layer) for layer in self._graph.layers],
             "layers",
         )
+        self._fused = fused(self._graph, tensors)
         self._symbols = Symbols(given, made)
         for i, name in enumerate(self._names):
             if i not in self._graph.read:

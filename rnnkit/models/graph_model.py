@@ -13,7 +13,7 @@ from rnnkit.hints import LayerOptions
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support.added_losses import calling_parts
 from rnnkit.layers.support.display import Text
-from rnnkit.layers.support.pullback import Gradients, Pullback
+from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.calls import Calls, called_again
@@ -28,6 +28,7 @@ class GraphModel(Assembled):
 
     _padding = "masked"
     _graph: Calls
+    _fused: Calls  # the same, as it is run
     _input_nesting: Any = 0  # numbers of the inputs, nested as a call takes them
 
     def __init__(self, **options: Unpack[LayerOptions]):
@@ -52,11 +53,18 @@ class GraphModel(Assembled):
         return self._symbols
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
-        """Return how every layer is computed, behind its path; with `graph`, the model's calls before the graphs."""
-        of_layers = super().explain(source, graph)
-        if not graph or not self.built:
-            return of_layers
-        return Text(f"{self._graph.text(f'graph of the model {self.name!r}')}\n\n{of_layers}")
+        """Return how every call is computed, those together that are one function; with `graph`, all calls before."""
+        if not self.built:
+            return super().explain(source, graph)
+        run = self._fused
+        told = {run.paths[i]: run.layers[i].explain(source=source, graph=graph) for i in (c.layer for c in run.calls)}
+        title = [run.text(f"graph of the model {self.name!r}")] * graph
+        return Text("\n\n".join([*title, *(f"{path}: {text}" for path, text in told.items() if text)]))
+
+    @property
+    def _layers_run(self) -> list[Layer]:
+        """The layers as they are called, some of them in the place of several."""
+        return self._fused.layers if self.built else []
 
     def _called_on(self, inputs: list[SymbolicTensor]) -> Symbols:
         """Return the symbols of a symbolic call of all layers, after which each of them has an `output`."""
@@ -73,19 +81,16 @@ class GraphModel(Assembled):
         by_name = list(inputs) if isinstance(inputs, Mapping) else None
         with calling_parts(self):
             arrays, masks = self._entered(inputs, mask)
-            graph = self._graph
-            if wanted is None:
-                return (*graph.run(arrays, masks, training), None)
-            outputs, masks, pullbacks = graph.run_differentiated(arrays, masks, training, wanted)
+            graph = self._fused
+            outputs, masks, pullbacks = graph.run(arrays, masks, training, wanted)
+        if wanted is None:
+            return outputs, masks, None
         last = set(graph.outputs)
         ends = [one for call, (one, _) in zip(graph.calls, pullbacks, strict=True) if last & set(call.outputs)]
-        pull = partial(self._pulled, graph, pullbacks, by_name)
-        dtype = np.result_type(*(one.dtype for one in ends))
-        pull_weights = lambda cotangents: self._pulled(graph, pullbacks, None, cotangents, self._trained(graph))
-        return outputs, masks, Pullback(outputs, dtype, pull, pull_weights)
+        dtype, gradients = np.result_type(*(one.dtype for one in ends)), partial(self._gradients, graph, by_name)
+        return outputs, masks, graph.pullback(outputs, dtype, pullbacks, gradients, partial(self._trained, graph))
 
-    def _pulled(self, graph: Calls, pullbacks, by_name, cotangents, trained=None) -> Gradients:
-        d, weights, states = graph.pull(pullbacks, cotangents, trained)
+    def _gradients(self, graph: Calls, by_name, d, weights, states) -> Gradients:
         found: Any = d[: graph.inputs]
         names = self._input_names()
         if by_name is not None and set(by_name) == set(names):

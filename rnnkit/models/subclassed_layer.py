@@ -22,7 +22,7 @@ from rnnkit.layers.base import NO_MORE, Layer, any_shape
 from rnnkit.layers.support import entry, symbolic, validation
 from rnnkit.layers.support.added_losses import calling_parts, collecting
 from rnnkit.layers.support.held_weights import HeldWeights
-from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.pullback import Gradients, options
 from rnnkit.layers.support.seeds import inherit_seeds, weight_generator
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped
 from rnnkit.layers.support.variable import Variable
@@ -419,7 +419,7 @@ class SubclassedLayer(Layer):
 
     def _with_mask(self, x, mask, training, more=NO_MORE, wanted=None):
         given = given_call(self).sorted(x, mask, training, more)
-        return (*self._run(given), None) if wanted is None else self._differentiated(given, wanted)
+        return self._run(given, wanted)
 
     def _entered(self, given: CallArguments) -> tuple[CallTrace, list, list, list]:
         """Return the graph for a call, the call's arrays, and all values and masks by number."""
@@ -456,12 +456,17 @@ class SubclassedLayer(Layer):
             self._graphs[key] = found
         return self._graphs[key]
 
-    def _run(self, given: CallArguments):
-        """Return a call's result and its mask."""
+    def _run(self, given: CallArguments, wanted=None):
+        """Return a call's result, its mask and, with the keywords `wanted` of a vjp, its pullback, else None."""
         with calling_parts(self):
             trace, arrays, all_arrays, masks = self._entered(given)
-            outputs, masks = trace.graph.run(all_arrays, masks, given.training, arrays)
-            return (outputs if trace.dtypes else None), self._mask_of(given, masks)
+            graph = trace.fused
+            outputs, masks, pullbacks = graph.run(all_arrays, masks, given.training, wanted, arrays)
+            mask = self._mask_of(given, masks)
+        if wanted is None:
+            return (outputs if trace.dtypes else None), mask, None
+        gradients, trained = (functools.partial(one, given, trace) for one in (self._gradients, self._trained))
+        return outputs, mask, graph.pullback(outputs, self.dtype, pullbacks, gradients, trained)
 
     def _mask_of(self, given: CallArguments, masks):
         """Return the mask of a call's result; `masks` are those that the layers inside give."""
@@ -489,29 +494,17 @@ class SubclassedLayer(Layer):
             As a call; and where the gradient of a layer inside isn't known.
         """
         given = given_call(self).bound(arguments, keywords, self._as_in_keras)
-        outputs, _, pullback = self._differentiated(given, options(checkpoint, truncate))
+        outputs, _, pullback = self._run(given, options(checkpoint, truncate))
         return outputs, pullback
 
-    def _differentiated(self, given: CallArguments, wanted):
-        with calling_parts(self):
-            trace, arrays, all_arrays, masks = self._entered(given)
-            outputs, masks, pullbacks = trace.graph.run_differentiated(
-                all_arrays, masks, given.training, wanted, arrays
-            )
-            mask = self._mask_of(given, masks)
-        pull = functools.partial(self._pulled, given, trace, pullbacks)
-        pull_weights = lambda cotangents: self._pulled(given, trace, pullbacks, cotangents, self._trained(trace))
-        return outputs, mask, Pullback(outputs, self.dtype, pull, pull_weights)
-
-    def _trained(self, trace: CallTrace) -> set[int]:
+    def _trained(self, given: CallArguments, trace: CallTrace) -> set[int]:
         """Return the arrays of a call that depend on a trained weight, or are given beside the inputs."""
         trained = {name for name, one in options_by_name(self).items() if one.trainable}
         paths = {path for path in trace.graph.paths if any(name.startswith(f"{path}/") for name in trained)}
         numbers = {trace.count + k for k, name in enumerate(trace.names) if name in trained}
-        return trace.graph.depend_on(paths, numbers | set(range(trace.inputs, trace.count)))
+        return trace.fused.depend_on(paths, numbers | set(range(trace.inputs, trace.count)))
 
-    def _pulled(self, given: CallArguments, trace: CallTrace, pullbacks, cotangents, trained=None) -> Gradients:
-        d, weights, _ = trace.graph.pull(pullbacks, cotangents, trained)
+    def _gradients(self, given: CallArguments, trace: CallTrace, d, weights, states) -> Gradients:
         weights |= {name: d[trace.count + k] for k, name in enumerate(trace.names) if d[trace.count + k] is not None}
         found = {}
         for name, array in held_arrays(self).items():

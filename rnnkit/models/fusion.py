@@ -1,0 +1,109 @@
+"""Calls of functions of arrays that follow each other in a graph of layers, as one function."""
+
+from __future__ import annotations
+
+import contextlib
+from itertools import groupby
+
+from rnnkit.arguments import is_own
+from rnnkit.layers.array_function import WholeArrays
+from rnnkit.layers.base import NO_MORE, Layer
+from rnnkit.layers.support.pullback import Gradients
+from rnnkit.layers.support.symbolic import SymbolicTensor, mapped
+from rnnkit.layers.traced import Traced
+from rnnkit.models.calls import Call, Calls
+
+
+class Fused(WholeArrays):
+    """Several calls of layers that are functions of arrays, as one function of all arrays that they read.
+
+    Nothing is copied or checked between them. With masks, and where something is wrong, they are called one by one.
+    """
+
+    def __init__(self, graph: Calls, tensors: list[SymbolicTensor]):
+        super().__init__(name=" → ".join(graph.paths))
+        self.graph, self._kinds = graph, [tensor.dtype.kind for tensor in tensors]
+        self._unbatched = tuple(i for i, tensor in enumerate(tensors) if not tensor.batched)
+        self._checked = any(layer._checked for layer in graph.layers)
+        self.built = True
+
+    def _result(self, arrays, mask, training):
+        values, masks = self.graph.begun(arrays, [])
+        for call in self.graph.calls:
+            layer, x, _, train, _ = self.graph.given(call, values, masks, training)
+            if not isinstance(layer, WholeArrays):  # it refuses some shapes that NumPy's functions take
+                layer._check_shape(layer._shape(mapped(x, lambda one: (None, *one.shape[1:]))))
+            self.graph.put(call, values, masks, layer._result(x, None, train), None)
+        return self.graph.returned(values)
+
+    def _lines(self):
+        return tuple(line for layer in self.graph.layers for line in layer._lines())
+
+    def _version(self):
+        return tuple(layer._version() for layer in self.graph.layers)
+
+    def _with_mask(self, x, mask, training, more=NO_MORE, wanted=None):
+        precisions = {layer.dtype for layer in self.graph.layers}
+        if mask is None and len(precisions) == 1 and [one.dtype.kind for one in x] == self._kinds:
+            (vars(self)["dtype"],) = precisions
+            with contextlib.suppress(Exception):  # the layer in which it is tells of it
+                return super()._with_mask(x, mask, training, more, wanted)
+        masks = [None] * len(x) if mask is None else mask
+        outputs, masks, pullbacks = self.graph.run(x, masks, training, wanted)
+        gradients = lambda d, weights, states: Gradients(weights, d[: len(x)])
+        return outputs, masks, wanted and self.graph.pullback(outputs, self.dtype, pullbacks, gradients, set)
+
+
+def fused(graph: Calls, tensors: list[SymbolicTensor]) -> Calls:
+    """Return the graph in which calls of functions of arrays that follow each other are one; `tensors` are by number.
+
+    Arrays keep their numbers, and layers their places. The bits of results are the same.
+    """
+    layers, paths, calls = list(graph.layers), list(graph.paths), []
+    for is_function, several in groupby(
+        graph.calls, lambda call: _is_function(graph.layers[call.layer], call, tensors)
+    ):
+        group = list(several)
+        if not is_function or len(group) == 1:
+            calls += group
+            continue
+        made = dict.fromkeys(number for call in group for number in call.outputs)
+        given = list(dict.fromkeys(number for call in group for number in call.read() if number not in made))
+        outside = {number for call in graph.calls if call not in group for number in call.read()} | set(graph.outputs)
+        ends = [number for number in made if number in outside]
+        numbers = {number: i for i, number in enumerate([*given, *made])}
+        inside = list(dict.fromkeys(call.layer for call in group))
+        own = [
+            Call(
+                inside.index(call.layer),
+                mapped(call.x, numbers.get),
+                {},
+                call.training,
+                [*map(numbers.get, call.outputs)],
+                [],
+            )
+            for call in group
+        ]
+        own_graph = Calls(
+            [graph.layers[i] for i in inside],
+            own,
+            len(given),
+            [numbers[one] for one in ends],
+            [graph.paths[i] for i in inside],
+        )
+        calls.append(Call(len(layers), given, {}, None, ends, []))
+        layers.append(Fused(own_graph, [tensors[number] for number in given]))
+        paths.append(layers[-1].name)
+    return Calls(layers, calls, graph.inputs, graph.nesting, paths) if len(layers) > len(graph.layers) else graph
+
+
+def _is_function(layer: Layer, call: Call, tensors: list[SymbolicTensor]) -> bool:
+    """Return whether a call of a layer is a function of arrays with a batch axis, and nothing else."""
+    kind = type(layer)
+    if not isinstance(layer, Traced) or not is_own(kind) or kind._call is not Traced._call or layer._own:
+        return False
+    if kind._with_mask is not Layer._with_mask or layer.activity_regularizer or call.more or call.options:
+        return False
+    kinds = "fb" if isinstance(layer, WholeArrays) else "f"
+    given, made = ([tensors[number] for number in numbers] for numbers in (call.read(), call.outputs))
+    return all(one.dtype.kind in kinds for one in given) and all(one.dtype.kind in "fb" and one.batched for one in made)
