@@ -59,17 +59,20 @@ class Operation(WholeArrays):
         super().__init__(**options)
         self.arguments, self.keywords = list(arguments), dict(keywords or {})
         self._unbatched = tuple(unbatched)
-        self._function = _resolved(operation)
+        _resolved(operation)  # which refuses an unknown name
 
     def _result(self, arrays, mask, training):
         arguments = [_decoded(one, arrays) for one in self.arguments]
         keywords = {name: _decoded(one, arrays) for name, one in self.keywords.items()}
         if self.operation in _RESHAPING and arguments:
             arguments, keywords = _with_batch(arguments, keywords)
-        return self._function(*arguments, **keywords)
+        return _resolved(self.operation)(*arguments, **keywords)
 
     def _lines(self):
-        return () if ":" in self.operation else (getattr(self._function, "__wrapped__", self._function),)
+        if ":" in self.operation:
+            return ()
+        function = _resolved(self.operation)
+        return (getattr(function, "__wrapped__", function),)
 
     def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
@@ -78,13 +81,6 @@ class Operation(WholeArrays):
 
     def _arguments(self):
         return repr(self.operation)
-
-    def __getstate__(self) -> Any:
-        return super().__getstate__() | {"_function": None}
-
-    def __setstate__(self, state: Any) -> None:
-        self.__dict__.update(state)
-        self._function = _resolved(self.operation)
 
 
 def operation(package: str, name: str | None = None) -> Callable[[Callable], Callable]:

@@ -10,8 +10,10 @@ import numpy as np
 
 from rnnkit.circumstances import weights_now
 from rnnkit.execution.array_functions import TracedFunction
+from rnnkit.execution.assignments import changeable, entries
 from rnnkit.execution.layer_tree import all_or_nothing, build_with
 from rnnkit.hints import LayerOptions, Shape
+from rnnkit.identity import Same
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.pullback import Gradients, Pullback
@@ -130,8 +132,8 @@ class Traced(OwnWeights):
         return self._traces[key]
 
     def _version(self) -> Any:
-        """What says whether an attribute was set since."""
-        return self._assigned.last
+        """What differs once an attribute was set, or a list among the attributes was changed."""
+        return self._assigned.last, *(Same(entry) for one in changeable(self) for entry in entries(one))
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """Return how the function is computed at the shapes that were traced last, or with `graph` its graph.

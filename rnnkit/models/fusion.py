@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from itertools import groupby
 
 from rnnkit.arguments import is_own
@@ -22,8 +23,12 @@ class Fused(WholeArrays):
 
     def __init__(self, graph: Calls, tensors: list[SymbolicTensor]):
         super().__init__(name=" → ".join(graph.paths))
-        self.graph, self._kinds = graph, [tensor.dtype.kind for tensor in tensors]
-        self._unbatched = tuple(i for i, tensor in enumerate(tensors) if not tensor.batched)
+        kinds = [tensor.dtype.kind for tensor in tensors]
+        self.graph, self._kinds = graph, kinds[: graph.inputs]
+        self._of_floats = [
+            graph.layers[call.layer] for call in graph.calls if "f" in map(kinds.__getitem__, call.read())
+        ]
+        self._unbatched = tuple(i for i in range(graph.inputs) if not tensors[i].batched)
         self._checked = any(layer._checked for layer in graph.layers)
         self.built = True
 
@@ -43,7 +48,7 @@ class Fused(WholeArrays):
         return tuple(layer._version() for layer in self.graph.layers)
 
     def _with_mask(self, x, mask, training, more=NO_MORE, wanted=None):
-        precisions = {layer.dtype for layer in self.graph.layers}
+        precisions = {layer.dtype for layer in self._of_floats}  # conditions have none
         if mask is None and len(precisions) == 1 and [one.dtype.kind for one in x] == self._kinds:
             (vars(self)["dtype"],) = precisions
             with contextlib.suppress(Exception):  # the layer in which it is tells of it
@@ -71,28 +76,22 @@ def fused(graph: Calls, tensors: list[SymbolicTensor]) -> Calls:
         given = list(dict.fromkeys(number for call in group for number in call.read() if number not in made))
         outside = {number for call in graph.calls if call not in group for number in call.read()} | set(graph.outputs)
         ends = [number for number in made if number in outside]
-        numbers = {number: i for i, number in enumerate([*given, *made])}
+        by_number = [*given, *made]
         inside = list(dict.fromkeys(call.layer for call in group))
         own = [
-            Call(
-                inside.index(call.layer),
-                mapped(call.x, numbers.get),
-                {},
-                call.training,
-                [*map(numbers.get, call.outputs)],
-                [],
+            replace(
+                call,
+                layer=inside.index(call.layer),
+                x=mapped(call.x, by_number.index),
+                outputs=[*map(by_number.index, call.outputs)],
+                over=[],
             )
             for call in group
         ]
-        own_graph = Calls(
-            [graph.layers[i] for i in inside],
-            own,
-            len(given),
-            [numbers[one] for one in ends],
-            [graph.paths[i] for i in inside],
-        )
+        own_paths, outputs = [graph.paths[i] for i in inside], [*map(by_number.index, ends)]
+        own_graph = Calls([graph.layers[i] for i in inside], own, len(given), outputs, own_paths)
         calls.append(Call(len(layers), given, {}, None, ends, []))
-        layers.append(Fused(own_graph, [tensors[number] for number in given]))
+        layers.append(Fused(own_graph, [tensors[number] for number in by_number]))
         paths.append(layers[-1].name)
     return Calls(layers, calls, graph.inputs, graph.nesting, paths) if len(layers) > len(graph.layers) else graph
 

@@ -11,6 +11,7 @@ import rnnkit as rk
 from rnnkit.execution.layer_tree import all_layers
 from rnnkit.execution.runner import SURE, Runner
 from rnnkit.layers.base import Layer
+from rnnkit.layers.traced import Traced
 
 OFTEN = Runner._met + SURE + 1  # calls until the next one is repeated
 WORDS = {"valid": "same", "same": "valid", "concat": "sum", "dot": "concat", "numpy:multiply": "numpy:add"}
@@ -137,6 +138,26 @@ def test_T13_an_update_sees_what_changed_after_updates_were_repeated(name):
             fitted(model)
 
     check_changes(model, warm, fitted)
+
+
+@pytest.mark.parametrize("name", [name for name, case in LAYERS.items() if isinstance(case.make(), Traced)])
+def test_T13_a_formula_is_read_anew_after_a_change(name):
+    """As a copy that was never called reads it."""
+    case = LAYERS[name]
+
+    def called(layer):
+        return flat(layer(*case.given(case.inputs(seed=1)), training=True))
+
+    layer = case.make()
+    called(layer)
+    for what in list(changes(layer)):
+        back = change(layer, *what)
+        fresh = copy.deepcopy(layer)
+        got, expected = outcome(called, layer), outcome(called, fresh)
+        assert (got == expected) if isinstance(got, str) else not isinstance(expected, str), what
+        if not isinstance(got, str):
+            same_bits(got, expected)
+        change(layer, *back)
 
 
 def of_other_arrays(case):
