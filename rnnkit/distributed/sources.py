@@ -220,7 +220,7 @@ class DelayedBatches(Source):
 
 def source(model, x, y, sample_weight, batch_size, steps) -> Source:
     """Return the batches of a fit or an evaluation on dask arrays or a list of delayed batches, after checks."""
-    inputs, outputs = model._inputs("x"), model._targets()
+    inputs, outputs = model._interface._inputs("x"), model._targets()
     if are_delayed(x):
         if y is not None or sample_weight is not None:
             raise ValueError("expected y and sample_weight within the delayed batches, (x, y, sample_weight)")

@@ -110,20 +110,7 @@ class Functional(KerasModel, functional.Model):
             symbols.layers = [one for one in placed if not one._is_operation]
         return list(symbols.layers)
 
-    def get_weights(self) -> list:
-        """Return copies of the weights, in Keras's order."""
-        found = super().get_weights()
-        return [found[i] for i in self._keras_order()]
-
-    def set_weights(self, weights) -> None:
-        """Replace all weights by a list as `get_weights` gives."""
-        given, order = list(weights), self._keras_order()
-        if len(given) == len(order):
-            given = [one for _, one in sorted(zip(order, given, strict=True), key=lambda pair: pair[0])]
-        super().set_weights(given)
-
-    def _keras_order(self) -> list[int]:
-        """Return the places of the weights in Keras's order of layers."""
+    def _keras_order(self, count):
         counts = [len(layer.weights) for layer in self._layers_inside]
         ends = list(accumulate(counts))
         known, own = _ORDERS.setdefault(self._graph, {}), tuple(self._graph.outputs)
@@ -273,21 +260,9 @@ class Model(KerasModel, SubclassedModel, ABC):
         """Return a layer by its name or its place in `layers`."""
         return super().get_layer(name, index) if self.functional is None else self.functional.get_layer(name, index)
 
-    def _input_names(self):
-        return super()._input_names() if self.functional is None else self.functional._input_names()
-
-    def _output_names(self):
-        return super()._output_names() if self.functional is None else self.functional._output_names()
-
-    def _inputs(self, what):
-        return super()._inputs(what) if self.functional is None else self.functional._inputs(what)
-
     @property
-    def _target_nesting(self):
-        return 0 if self.functional is None else self.functional._target_nesting
-
-    def _as_given(self, arrays):
-        return super()._as_given(arrays) if self.functional is None else self.functional._as_given(arrays)
+    def _interface(self):
+        return self if self.functional is None else self.functional
 
     def _nestings(self):
         return self._made_of()._nestings()
@@ -300,20 +275,9 @@ class Model(KerasModel, SubclassedModel, ABC):
             raise AttributeError(f"expected {self.name!r} to be made of inputs and outputs; its call has symbolic ones")
         return self.functional
 
-    def get_weights(self) -> list:
-        """Return copies of the weights; those between inputs and outputs in Keras's order."""
-        found = super().get_weights()
-        return [found[i] for i in self._order_of(len(found))]
-
-    def set_weights(self, weights) -> None:
-        """Replace all weights by a list as `get_weights` gives."""
-        given = list(weights)
-        pairs = sorted(zip(self._order_of(len(given)), given, strict=True), key=lambda pair: pair[0])
-        super().set_weights([one for _, one in pairs])
-
-    def _order_of(self, count: int) -> list[int]:
+    def _keras_order(self, count):
         places, first = list(range(count)), len(held_by(self).arrays())
-        inside = [] if self.functional is None else [first + i for i in self.functional._keras_order()]
+        inside = [] if self.functional is None else [first + i for i in self.functional._keras_order(count)]
         return [*places[:first], *inside, *places[first + len(inside) :]]
 
     def get_config(self):

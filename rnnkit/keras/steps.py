@@ -165,14 +165,14 @@ class StepsOfModel(Assembled):
 
     def _by_output(self, x, y, y_pred, sample_weight) -> tuple[list, list, list, list]:
         """Return outputs, targets, weights and masks, one for each output."""
-        count = len(self._output_names())
-        outputs, names = self._ordered(y_pred, count), Names(self._output_names(), "sample_weight")
+        count = len(self._interface._output_names())
+        outputs, names = self._ordered(y_pred, count), Names(self._interface._output_names(), "sample_weight")
         weights = [None] * count if sample_weight is None else names.each(sample_weight)
         masks = self._ordered(self._masks_of(x, y_pred), count)
         return outputs, self._targets().split(y), weights, masks
 
     def _ordered(self, nested, count) -> list:
-        keys, names = paths(nested), self._output_names()
+        keys, names = paths(nested), self._interface._output_names()
         known = set(names) <= set(keys)
         return [leaves_of(nested)[keys.index(name)] for name in names] if known else in_order(nested, count)
 

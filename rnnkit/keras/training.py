@@ -94,6 +94,23 @@ class KerasModel(StepsOfModel):
             raise AttributeError(f"expected the layers of {self.name!r} to be left as they are; use another attribute")
         super().__setattr__(name, value)
 
+    def get_weights(self) -> list:
+        """Return copies of the weights, in Keras's order."""
+        found = super().get_weights()
+        return [found[i] for i in self._keras_order(len(found))]
+
+    def set_weights(self, weights) -> None:
+        """Replace all weights by a list as `get_weights` gives."""
+        given = list(weights)
+        order = self._keras_order(len(given))
+        if len(order) == len(given):
+            given = [one for _, one in sorted(zip(order, given, strict=True), key=lambda pair: pair[0])]
+        super().set_weights(given)
+
+    def _keras_order(self, count: int) -> list[int]:
+        """Return the places of so many weights in the order in which Keras has them."""
+        return list(range(count))
+
     @property
     def compiled(self) -> bool:
         """Whether it is compiled."""
@@ -160,7 +177,7 @@ class KerasModel(StepsOfModel):
     def metrics_names(self) -> list[str]:
         """The names of the results of `evaluate`: of several outputs, all losses first, then metrics by name."""
         names = super().metrics_names
-        if len(outputs := self._output_names()) < 2:
+        if len(outputs := self._interface._output_names()) < 2:
             return names
         losses = ["loss", *(f"{one}_loss" for one in outputs)]
         return [one for one in losses if one in names] + sorted(set(names) - set(losses))

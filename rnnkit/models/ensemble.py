@@ -448,22 +448,9 @@ class Ensemble(Trainable):
 
     # Training: the rows of all members are joined, member by member
 
-    def _input_names(self):
-        return self.members[0]._input_names() if isinstance(self.members[0], Trainable) else ["x"]
-
-    def _output_names(self):
-        return self.members[0]._output_names() if isinstance(self.members[0], Trainable) else ["output"]
-
-    def _inputs(self, what):
-        return self.members[0]._inputs(what) if isinstance(self.members[0], Trainable) else super()._inputs(what)
-
     @property
-    def _target_nesting(self):
-        return getattr(self.members[0], "_target_nesting", 0)
-
-    def _as_given(self, arrays):
-        own = isinstance(self.members[0], Trainable)
-        return self.members[0]._as_given(arrays) if own else super()._as_given(arrays)
+    def _interface(self):
+        return self.members[0]._interface if isinstance(self.members[0], Trainable) else self
 
     @described_as(Trainable.compile)
     def compile(self, optimizer: Any = "rmsprop", loss: Any = None, *more: Any, **options: Any) -> None:

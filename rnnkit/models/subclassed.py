@@ -81,7 +81,7 @@ class SubclassedModel(SubclassedLayer, Assembled):
 
     def _places(self, outputs) -> list[int] | None:
         """Return the places of the outputs that have a loss among all by name; None of outputs without names."""
-        keys, names = paths(outputs), self._output_names()
+        keys, names = paths(outputs), self._interface._output_names()
         return [keys.index(name) for name in names] if set(names) <= set(keys) else None
 
     @property

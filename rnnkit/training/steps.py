@@ -136,7 +136,7 @@ class Stepper:
         """Run a batch through the model in training; return its losses."""
         with collecting(repeats=True) as added:
             outputs, masks, pullback = self.model._across(
-                self.model._as_given(batch.x), batch.mask, True, self.compiled.options
+                self.model._interface._as_given(batch.x), batch.mask, True, self.compiled.options
             )
         count = len(self.compiled.outputs)
         outputs, masks = in_order(outputs, count), in_order(masks, count)
@@ -199,7 +199,7 @@ class Stepper:
 
     def forward(self, batch: Batch, training: bool = False) -> tuple[list, list]:
         """Return outputs and masks, one per output."""
-        outputs, masks, _ = self.model._across(self.model._as_given(batch.x), batch.mask, training)
+        outputs, masks, _ = self.model._across(self.model._interface._as_given(batch.x), batch.mask, training)
         count = len(self.compiled.outputs)
         return in_order(outputs, count), in_order(masks, count)
 
@@ -246,7 +246,7 @@ class Stepper:
 
     def _offender(self, batch, outputs, masks) -> str:
         """Describe the first array from the inputs to the loss that isn't finite."""
-        names = self.model._input_names()
+        names = self.model._interface._input_names()
 
         def arrays():
             for name, array in zip(names, batch.x, strict=True):
@@ -258,7 +258,7 @@ class Stepper:
                 yield "sample_weight", array
             for name, array in arrays_by_name(self.model).items():
                 yield f"the weight {name!r}", array
-            yield from self.model._watched(self.model._as_given(batch.x))
+            yield from self.model._watched(self.model._interface._as_given(batch.x))
             for name, array in zip(self.compiled.outputs, outputs, strict=True):
                 yield f"the output {name!r}", array
 

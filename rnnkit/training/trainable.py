@@ -55,6 +55,11 @@ class Trainable(Layer):
         """Return a batch with targets and weights for each row of the outputs."""
         return batch
 
+    @property
+    def _interface(self) -> Any:
+        """The model that says how inputs and outputs are named and nested, by what is next."""
+        return self
+
     def _input_names(self) -> list[str]:
         return ["x"]
 
@@ -110,14 +115,14 @@ class Trainable(Layer):
             For names that don't exist, with those that do; and for an optimizer that has trained another model.
         """
         compiled = Compiled(
-            self._output_names(),
+            self._interface._output_names(),
             optimizer,
             loss,
             loss_weights,
             metrics,
             weighted_metrics,
             options(checkpoint, truncate),
-            self._target_nesting,
+            self._interface._target_nesting,
         )
         compiled.optimizer.belong_to(self)
         self._compiled, self._update_runner = compiled, UpdateRunner()
@@ -384,7 +389,7 @@ class Trainable(Layer):
             if callbacks:
                 raise ValueError("expected no callbacks for dask arrays, whose outputs are computed later")
             return handler.predicted(self, x, batch_size, steps, out)
-        inputs, outputs = self._inputs("x"), self._targets()
+        inputs, outputs = self._interface._inputs("x"), self._targets()
         source: Arrays | Iterable
         if (given := sequence_calls.sequences(self, x)) is not None:
             if steps is None and out is None and not callbacks and not keeps_states(self):
@@ -498,7 +503,7 @@ class Trainable(Layer):
         terms = zip(self._compiled.places, self._compiled.objectives, strict=True) if self._compiled else ()
         trained = {k for place, one in terms if one for k in leaves_of(place)}
         alone = trained.pop() if len(trained) == 1 else None
-        return Names(self._output_names(), "y", alone, self._target_nesting)
+        return Names(self._interface._output_names(), "y", alone, self._interface._target_nesting)
 
     def _stepper(self, source, class_weight, parts: int | None) -> Stepper:
         """Return the stepper for the batches of a fit on some data."""
@@ -515,7 +520,7 @@ class Trainable(Layer):
     def _source(self, x, y, sample_weight, batch_size, steps):
         if (handler := handler_of((x, y, sample_weight))) is not None:
             return handler.source(self, x, y, sample_weight, batch_size, steps)
-        inputs, outputs = self._inputs("x"), self._targets()
+        inputs, outputs = self._interface._inputs("x"), self._targets()
         if brings_batches(x, y):
             if sample_weight is not None:
                 raise ValueError("expected sample_weight within the batches, (x, y, sample_weight)")
@@ -577,7 +582,7 @@ class Trainable(Layer):
         callback_list.on_predict_begin()
         for i, batch in enumerate(batches):
             callback_list.on_predict_batch_begin(i)
-            outputs = self(self._as_given(batch.x))
+            outputs = self(self._interface._as_given(batch.x))
             callback_list.on_predict_batch_end(i, {"outputs": outputs})
             yield outputs
         callback_list.on_predict_end()

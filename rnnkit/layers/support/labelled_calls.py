@@ -123,7 +123,7 @@ def _like_outputs(model, values, x, what):
     """Return targets or weights for `x`, those by step in the order of the outputs' steps."""
     turned = model._reverses_time
     if isinstance(values, Mapping):
-        by_name = dict(zip(model._output_names(), turned, strict=True))
+        by_name = dict(zip(model._interface._output_names(), turned, strict=True))
         return {name: _like_output(one, x, what, by_name.get(name, False)) for name, one in values.items()}
     if isinstance(values, (list, tuple)):
         if not any(is_labelled(one) for one in values):

@@ -224,7 +224,7 @@ def _by_key(layer) -> dict[Any, tuple[Variable, bool]]:
     known = options_by_name(layer)
     named = list(gathered(layer, lambda one: held_by(one).variables()).items())
     if hasattr(layer, "_keras_order"):
-        named = [named[i] for i in layer._keras_order()]
+        named = [named[i] for i in layer._keras_order(len(named))]
     return {one.key: (one, known[name].trainable) for name, one in named}
 
 
