@@ -464,7 +464,7 @@ class _OfModel(_Point):
         graph = model._graph
         if len(graph.outputs) > 1:
             raise TypeError(f"expected a model with one output for derivatives, got {', '.join(model._output_names())}")
-        names = model._input_names() if graph.inputs > 1 else ["x"]
+        names = model._input_names() if len(graph.inputs) > 1 else ["x"]
         arrays, masks = model._entered(x, mask)
         self.layer: Any = model
         self.row_form, self.constants, self.states = False, (), ()

@@ -21,6 +21,7 @@ from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support.bound_calls import call_on, vjp_on
 from rnnkit.layers.support.facts import built_shape, generator_of, parts_by_path, reads_complex, restart, set_precision
 from rnnkit.layers.support.seeds import seed_sequence
+from rnnkit.models.graph_model import GraphModel
 from rnnkit.steps.cell import frozen
 
 _DOUBLE = np.dtype("float64")
@@ -300,7 +301,8 @@ class _Twin:
         from rnnkit.execution import rules
 
         steps = [getattr(one, "_execution", None) for one in self._all.values()]
-        layers = [layer for one in self._all.values() for layer in (one, *getattr(one, "_layers_run", ()))]
+        models = [one for one in self._all.values() if isinstance(one, GraphModel)]
+        layers = [*self._all.values(), *(layer for one in models for layer in one._graph.fused.layers)]
         traces = [trace for one in layers for trace in getattr(one, "_traces", {}).values()]
         shapes = tuple((*(2,) * is_complex(one), *one.shape[1:]) for one in _leaves(self._constants))
         found = [rules.wrong_of_step(one.step, shapes, training, rng) for one in steps if one is not None]

@@ -55,7 +55,7 @@ class CallTrace:
         self.graph, tensors = traced([*given, *variables, *constants], result)
         self.shapes, self.dtypes = mapped(result, lambda one: one.shape), [tensor.dtype for tensor in found]
         self.graph.paths = self._paths()
-        self.fused = fused(self.graph, tensors)
+        self.graph.fused = fused(self.graph, tensors)
         names = {id(one): name for name, one in layer._all_variables().items()}
         self.names = [names[id(one)] for one in self._used]  # of the arrays behind the given ones
         self.variables = self._used

@@ -39,14 +39,17 @@ class Call:
 class Calls:
     """A graph of layers: their calls in order, each after those that it reads.
 
-    `inputs` is the number of inputs, `outputs` the numbers of the results, nested as these are, flat as an attribute.
+    `inputs` are the numbers of the inputs, `outputs` those of the results, nested as these are, flat as an attribute.
     `paths` are prefixes of each layer's names of weights. There are `count` arrays, of which `read` are read by a call
-    or are outputs.
+    or are outputs. `fused` is the same graph as it is run, of fewer calls where several are one function.
     """
 
-    def __init__(self, layers: list[Layer], calls: list[Call], inputs: int, outputs: Any, paths: Any = ()):
+    fused: Calls
+
+    def __init__(self, layers: list[Layer], calls: list[Call], inputs: Sequence[int], outputs: Any, paths: Any = ()):
         self.layers, self.calls, self.inputs, self.paths = layers, calls, inputs, list(paths)
-        self.count = max([inputs, *(number + 1 for call in calls for number in call.outputs)])
+        self.count = 1 + max([*inputs, *(number for call in calls for number in call.outputs)])
+        self.fused = self
         self.nesting, self.outputs = outputs, leaves(outputs)
         self.read = self._find_ends()  # the arrays that a call reads, or that are outputs
 
@@ -61,7 +64,7 @@ class Calls:
     def text(self, title: str) -> str:
         """Return the calls in order, a line each, and the results."""
         name = lambda number: f"x{number}"
-        lines = [f"{title}: {len(self.calls)} calls", *(f"  {name(i)} = input" for i in range(self.inputs))]
+        lines = [f"{title}: {len(self.calls)} calls", *(f"  {name(i)} = input" for i in self.inputs)]
         for call in self.calls:
             path, read = self.paths[call.layer] if self.paths else call.layer, ", ".join(map(name, call.read()))
             made = ", ".join(map(name, call.outputs))
@@ -101,8 +104,6 @@ class Calls:
     def given(self, call: Call, values, masks, training):
         """Return the layer of a call, its inputs, mask, training, and states, constants and other keywords."""
         layer, training = self.layers[call.layer], training if call.training is None else call.training
-        if type(call.x) is int and not (call.more or call.options):  # most calls
-            return layer, values[call.x], masks[call.x], training, {}
         x = mapped(call.x, values.__getitem__)
         more = {name: looked_up(numbers, values) for name, numbers in call.more.items()} | call.options
         mask = more.pop("mask") if "mask" in more else mapped(call.x, masks.__getitem__)
@@ -182,12 +183,14 @@ class Calls:
 
     def begun(self, arrays: list, masks: list) -> tuple[list, list]:
         """Return all arrays and masks by number, with those of the inputs filled in."""
-        return [*arrays, *[None] * (self.count - len(arrays))], [*masks, *[None] * (self.count - len(masks))]
+        found: tuple[list, list] = [None] * self.count, [None] * self.count
+        for by_number, given in zip(found, (arrays, masks), strict=True):
+            for number, one in zip(self.inputs, given, strict=False):
+                by_number[number] = one
+        return found
 
     def returned(self, values: list, given: Sequence = ()) -> Any:
         """Return the outputs, nested, with copies of those that are given arrays or occur twice."""
-        if type(self.nesting) is int and not given:  # most models
-            return values[self.nesting]
         seen = set(map(id, given))
 
         def leaf(number):
@@ -211,7 +214,7 @@ def chain(layers: Sequence[Layer], shape: Any) -> Calls:
     outputs = shapes_mapped(shape, lambda _: next(numbers))
     if calls:
         calls[-1].outputs[:] = leaves(outputs)
-    return Calls(list(layers), calls, 1, outputs, map(str, range(count)))
+    return Calls(list(layers), calls, [0], outputs, map(str, range(count)))
 
 
 def traced(given: list[SymbolicTensor], made: Any) -> tuple[Calls, list[SymbolicTensor]]:
@@ -232,7 +235,7 @@ def traced(given: list[SymbolicTensor], made: Any) -> tuple[Calls, list[Symbolic
         tensors += node.outputs
         calls.append(Call(place, x, more, node.training, own, [], node.options))
     outputs = like_nested(made, lambda tensor: numbers[id(tensor)])
-    return Calls(list(layers.values()), calls, len(given), outputs), tensors
+    return Calls(list(layers.values()), calls, range(len(given)), outputs), tensors
 
 
 def called_again(

@@ -99,7 +99,7 @@ class Model(GraphModel):
             [default_name(layer) for layer in self._graph.layers],
             "layers",
         )
-        self._fused = fused(self._graph, tensors)
+        self._graph.fused = fused(self._graph, tensors)
         self._symbols = Symbols(given, made)
         for i, name in enumerate(self._names):
             if i not in self._graph.read:

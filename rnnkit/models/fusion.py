@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from itertools import groupby
+from typing import Any
 
 from rnnkit.arguments import is_own
 from rnnkit.layers.array_function import WholeArrays
@@ -22,14 +23,13 @@ class Fused(WholeArrays):
     """
 
     def __init__(self, graph: Calls, tensors: list[SymbolicTensor]):
-        super().__init__(name=" → ".join(graph.paths))
-        kinds = [tensor.dtype.kind for tensor in tensors]
-        self.graph, self._kinds = graph, kinds[: graph.inputs]
-        self._of_floats = [
-            graph.layers[call.layer] for call in graph.calls if "f" in map(kinds.__getitem__, call.read())
-        ]
-        self._unbatched = tuple(i for i in range(graph.inputs) if not tensors[i].batched)
-        self._checked = any(layer._checked for layer in graph.layers)
+        super().__init__(name=" → ".join(graph.paths[call.layer] for call in graph.calls))
+        self.graph, self._kinds = graph, [tensors[number].dtype.kind for number in graph.inputs]
+        self._unbatched = tuple(i for i, number in enumerate(graph.inputs) if not tensors[number].batched)
+        self._functions: Any = [graph.layers[call.layer] for call in graph.calls]
+        with_floats = zip(self._functions, graph.calls, strict=True)
+        self._of_floats = [one for one, call in with_floats if any(tensors[i].dtype.kind == "f" for i in call.read())]
+        self._checked = any(one._checked for one in self._functions)
         self.built = True
 
     def _result(self, arrays, mask, training):
@@ -42,10 +42,10 @@ class Fused(WholeArrays):
         return self.graph.returned(values)
 
     def _lines(self):
-        return tuple(line for layer in self.graph.layers for line in layer._lines())
+        return tuple(line for layer in self._functions for line in layer._lines())
 
     def _version(self):
-        return tuple(layer._version() for layer in self.graph.layers)
+        return tuple(layer._version() for layer in self._functions)
 
     def _with_mask(self, x, mask, training, more=NO_MORE, wanted=None):
         precisions = {layer.dtype for layer in self._of_floats}  # conditions have none
@@ -55,7 +55,7 @@ class Fused(WholeArrays):
                 return super()._with_mask(x, mask, training, more, wanted)
         masks = [None] * len(x) if mask is None else mask
         outputs, masks, pullbacks = self.graph.run(x, masks, training, wanted)
-        gradients = lambda d, weights, states: Gradients(weights, d[: len(x)])
+        gradients = lambda d, weights, states: Gradients(weights, [d[number] for number in self.graph.inputs])
         return outputs, masks, wanted and self.graph.pullback(outputs, self.dtype, pullbacks, gradients, set)
 
 
@@ -68,30 +68,17 @@ def fused(graph: Calls, tensors: list[SymbolicTensor]) -> Calls:
     for is_function, several in groupby(
         graph.calls, lambda call: _is_function(graph.layers[call.layer], call, tensors)
     ):
-        group = list(several)
+        group = [replace(call, over=[]) for call in several]
         if not is_function or len(group) == 1:
             calls += group
             continue
-        made = dict.fromkeys(number for call in group for number in call.outputs)
-        given = list(dict.fromkeys(number for call in group for number in call.read() if number not in made))
-        outside = {number for call in graph.calls if call not in group for number in call.read()} | set(graph.outputs)
-        ends = [number for number in made if number in outside]
-        by_number = [*given, *made]
-        inside = list(dict.fromkeys(call.layer for call in group))
-        own = [
-            replace(
-                call,
-                layer=inside.index(call.layer),
-                x=mapped(call.x, by_number.index),
-                outputs=[*map(by_number.index, call.outputs)],
-                over=[],
-            )
-            for call in group
-        ]
-        own_paths, outputs = [graph.paths[i] for i in inside], [*map(by_number.index, ends)]
-        own_graph = Calls([graph.layers[i] for i in inside], own, len(given), outputs, own_paths)
-        calls.append(Call(len(layers), given, {}, None, ends, []))
-        layers.append(Fused(own_graph, [tensors[number] for number in by_number]))
+        made = {number: None for call in group for number in call.outputs}
+        given = {number: None for call in group for number in call.read() if number not in made}
+        outside = {n for call in graph.calls if made.keys().isdisjoint(call.outputs) for n in call.read()}
+        ends = [number for number in made if number in outside or number in graph.outputs]
+        own = Calls(graph.layers, group, list(given), ends, graph.paths)
+        calls.append(Call(len(layers), list(given), {}, None, ends, []))
+        layers.append(Fused(own, tensors))
         paths.append(layers[-1].name)
     return Calls(layers, calls, graph.inputs, graph.nesting, paths) if len(layers) > len(graph.layers) else graph
 

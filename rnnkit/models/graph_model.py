@@ -28,7 +28,6 @@ class GraphModel(Assembled):
 
     _padding = "masked"
     _graph: Calls
-    _fused: Calls  # the same, as it is run
     _input_nesting: Any = 0  # numbers of the inputs, nested as a call takes them
 
     def __init__(self, **options: Unpack[LayerOptions]):
@@ -56,15 +55,10 @@ class GraphModel(Assembled):
         """Return how every call is computed, those together that are one function; with `graph`, all calls before."""
         if not self.built:
             return super().explain(source, graph)
-        run = self._fused
+        run = self._graph.fused
         told = {run.paths[i]: run.layers[i].explain(source=source, graph=graph) for i in (c.layer for c in run.calls)}
         title = [run.text(f"graph of the model {self.name!r}")] * graph
         return Text("\n\n".join([*title, *(f"{path}: {text}" for path, text in told.items() if text)]))
-
-    @property
-    def _layers_run(self) -> list[Layer]:
-        """The layers as they are called, some of them in the place of several."""
-        return self._fused.layers if self.built else []
 
     def _called_on(self, inputs: list[SymbolicTensor]) -> Symbols:
         """Return the symbols of a symbolic call of all layers, after which each of them has an `output`."""
@@ -81,7 +75,7 @@ class GraphModel(Assembled):
         by_name = list(inputs) if isinstance(inputs, Mapping) else None
         with calling_parts(self):
             arrays, masks = self._entered(inputs, mask)
-            graph = self._fused
+            graph = self._graph.fused
             outputs, masks, pullbacks = graph.run(arrays, masks, training, wanted)
         if wanted is None:
             return outputs, masks, None
@@ -91,7 +85,7 @@ class GraphModel(Assembled):
         return outputs, masks, graph.pullback(outputs, dtype, pullbacks, gradients, partial(self._trained, graph))
 
     def _gradients(self, graph: Calls, by_name, d, weights, states) -> Gradients:
-        found: Any = d[: graph.inputs]
+        found: Any = d[: len(graph.inputs)]
         names = self._input_names()
         if by_name is not None and set(by_name) == set(names):
             found = {name: found[names.index(name)] for name in by_name}

@@ -126,10 +126,6 @@ class Sequential(GraphModel):
             self._chain = chain(self.layers, self.compute_output_shape(self._input_shape))
         return self._chain
 
-    @property
-    def _fused(self) -> Calls:  # type: ignore[override]
-        return self._graph
-
     def _new_inputs(self, shape):
         return [Input(batch_shape=shape, dtype=self.dtype) if self._input is None else self._input]
 

@@ -460,7 +460,7 @@ class SubclassedLayer(Layer):
         """Return a call's result, its mask and, with the keywords `wanted` of a vjp, its pullback, else None."""
         with calling_parts(self):
             trace, arrays, all_arrays, masks = self._entered(given)
-            graph = trace.fused
+            graph = trace.graph.fused
             outputs, masks, pullbacks = graph.run(all_arrays, masks, given.training, wanted, arrays)
             mask = self._mask_of(given, masks)
         if wanted is None:
@@ -502,7 +502,7 @@ class SubclassedLayer(Layer):
         trained = {name for name, one in options_by_name(self).items() if one.trainable}
         paths = {path for path in trace.graph.paths if any(name.startswith(f"{path}/") for name in trained)}
         numbers = {trace.count + k for k, name in enumerate(trace.names) if name in trained}
-        return trace.fused.depend_on(paths, numbers | set(range(trace.inputs, trace.count)))
+        return trace.graph.fused.depend_on(paths, numbers | set(range(trace.inputs, trace.count)))
 
     def _gradients(self, given: CallArguments, trace: CallTrace, d, weights, states) -> Gradients:
         weights |= {name: d[trace.count + k] for k, name in enumerate(trace.names) if d[trace.count + k] is not None}

@@ -73,7 +73,7 @@ MODELS = {  # the model, the shapes of its inputs, and how many functions are on
 def runs(model, given, training=False, masks=None):
     """Results, masks and gradients of a run of the calls one by one, and of those that are one together."""
     masks = masks or [None] * len(given)
-    for graph in (model._graph, model._fused):
+    for graph in (model._graph, model._graph.fused):
         outputs, behind, _ = graph.run(given, masks, training)
         again, _, pullbacks = graph.run(given, masks, training, WANTED)
         rng = np.random.default_rng(6)
@@ -82,7 +82,7 @@ def runs(model, given, training=False, masks=None):
 
 
 def fused_in(model):
-    return [one for one in model._fused.layers if isinstance(one, Fused)]
+    return [one for one in model._graph.fused.layers if isinstance(one, Fused)]
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -152,8 +152,8 @@ def test_a_class_with_a_call_computes_with_its_weights_in_one_function():
     layer, (x,) = Scaled(dtype="float64"), arrays((2, 4, 3))
     y = layer(x)
     np.testing.assert_allclose(y, np.tanh(x * np.e) + 1.0, rtol=1e-14)
-    (trace,) = [one for one in layer._graphs.values() if one.fused is not one.graph]
-    assert [type(one).__name__ for one in trace.fused.layers].count("Fused") == 1
+    (trace,) = [one for one in layer._graphs.values() if one.graph.fused is not one.graph]
+    assert [type(one).__name__ for one in trace.graph.fused.layers].count("Fused") == 1
     assert rk.gradcheck(layer, x)
 
 
@@ -181,7 +181,7 @@ def test_explain_shows_what_is_one_function():
 def test_functions_alone_stay_as_they_are():
     x = sequences()
     model = rk.Model(x, rk.Dense(1, seed=0)(np.tanh(rk.GRU(2, seed=0)(x))))
-    assert model._fused is model._graph
+    assert model._graph.fused is model._graph
 
 
 def test_one_trace_for_all(monkeypatch):

@@ -138,7 +138,7 @@ class GradientTape:
     def _found(self, d: _Cotangents, source, number, key) -> Any:
         if key is None:
             return d.get(number)
-        total = d.weights.get(key)
+        total = d.get(("weight", key))
         for one in self._leaves.get(key, ()):
             if (found := d.get(one.number)) is not None:
                 total = found if total is None else added_up(total, found)
@@ -212,10 +212,8 @@ class GradientTape:
                 one.cotangent = 0.0 if own is None else float(own)
             found = (pullback.pull if known else pullback.pull_weights)(cotangents[:count])
             for name, gradient in found.weights.items():
-                if (key := keys[name]) in replaced:
-                    d.add(replaced[key].number, gradient)
-                else:
-                    d.add_weight(key, gradient)
+                key = keys[name]
+                d.add(replaced[key].number if key in replaced else ("weight", key), gradient)
             for name, nested in read.items() if known else ():
                 gradient = found.of(name)
                 for one, own in zip(leaves(nested), _flat(gradient, leaves(nested)), strict=True):
@@ -542,20 +540,11 @@ def _filled(decoded, arrays):
 
 
 class _Cotangents(dict):
-    """Cotangents of arrays by their numbers, and of weights by their keys."""
+    """Cotangents of arrays by their numbers, and of weights by ``("weight", key)``."""
 
-    def __init__(self):
-        super().__init__()
-        self.weights: dict[Any, Any] = {}
-
-    def add(self, number: int, cotangent: Any) -> None:
-        """Add to the cotangent of an array."""
+    def add(self, number: Any, cotangent: Any) -> None:
+        """Add to the cotangent of an array, or of a weight."""
         self[number] = added_up(self[number], cotangent) if number in self else cotangent
-
-    def add_weight(self, key: Any, cotangent: Any) -> None:
-        """Add to the cotangent of a weight."""
-        known = self.weights.get(key)
-        self.weights[key] = cotangent if known is None else added_up(known, cotangent)
 
 
 class _Call(NamedTuple):
