@@ -27,6 +27,7 @@ from rnnkit.layers.support.facts import reads_complex, reads_ids
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.weight_mapping import complex_names
 from rnnkit.models.graph_model import GraphModel
+from rnnkit.steps.nesting import leaves_of
 
 _AT_ONCE = 1 << 22  # numbers of x in the rows of the directions that one call takes
 
@@ -179,16 +180,17 @@ class _Point:
     """
 
     def __init__(self, layer: RNN, x, call):
-        known = ("mask", "initial_state", "constants", "training")
-        if unknown := [name for name in call if name not in known]:
-            raise TypeError(f"expected {', '.join(known)} beside x, got {unknown[0]!r}")
+        known = {"mask": None, "initial_state": None, "constants": None, "training": False} | call
+        if unknown := list(known)[4:]:
+            raise TypeError(f"expected {', '.join(list(known)[:4])} beside x, got {unknown[0]!r}")
         if not layer.built:
             raise ValueError(f"expected the layer {layer.name!r} to be built; call it first")
         check_single(layer)
         self.layer: Any = layer
         self.row_form = False
         self.x = validation.numbers(x, "x", reads_complex(layer))
-        self.arguments = self.x, *(call.get(n, d) for n, d in zip(known, (None, None, None, False), strict=True))
+        order = ("initial_state", "mask", "training", "constants")
+        self.arguments = self.x, *(known[name] for name in order), None  # of `RNN._run`
         given = call.get("constants")
         self.constants: Any = ()
         if given is not None:
@@ -249,16 +251,12 @@ class _Point:
         found |= {"initial_state": gradient.states[0]} if "initial_state" in self.rows else {}
         return found | ({"constants": gradient.constants[0]} if "constants" in self.rows else {})
 
-    def _call(self) -> tuple:
-        x, mask, initial_state, constants, training = self.arguments
-        return x, initial_state, mask, training, constants, None
-
     # Derivatives
 
     def curved(self, moved, wanted, of, times: int = 1) -> dict[str, np.ndarray]:
         """Return the Hessian along a direction, by the wanted names; of so many copies of the rows in turn."""
         weights = frozenset(name for name in wanted if name in self.weights)
-        run = partial(self.layer._run, self._call(), weights, along=partial(self._tangents, moved, times))
+        run = partial(self.layer._run, self.arguments, weights, along=partial(self._tangents, moved, times))
         if of is None:
             gradient = self._of_sum(run(sequences=False), "x" in wanted)
         else:
@@ -335,7 +333,7 @@ class _Point:
 
     def _takes_members(self, own) -> bool:
         """Tell whether a call along a direction of weights may have several, each for its rows."""
-        execution, training = self.layer._execution, self.arguments[-1]
+        execution, training = self.layer._execution, self.arguments[3]
         if not execution.takes_members(self.constants, bool(training)):
             return False
         shapes, moved = tuple(one.shape[1:] for one in self.constants), frozenset(own)
@@ -381,7 +379,7 @@ class _Point:
 
         def back(d):
             found = pull([d, *[None] * len(self.states)] if self.layer.return_state else d)
-            given = SimpleNamespace(states=_flat(found.initial_state), constants=found.constants)
+            given = SimpleNamespace(states=leaves_of(found.initial_state), constants=found.constants)
             x = found.x.reshape(len(found.x), *self.rows["x"]["x" in self.pairs :])
             return self.paired({**found.weights, **self._by_name(given, x)})
 
@@ -431,7 +429,7 @@ class _Point:
             found.by_row = {n: found.weights.pop(n) for n in list(found.weights) if not self._is_shared(n)}
             return found
 
-        both = Both(self.layer, self.layer._run(self._call(), along=along))
+        both = Both(self.layer, self.layer._run(self.arguments, along=along))
         return both.y, both.dy
 
     def _stacked(self, name, entries, shape):
@@ -447,7 +445,7 @@ class _Point:
         return found[0] if self.row_form else found
 
     def _keywords(self) -> dict[str, Any]:
-        x, initial_state, mask, training, constants, _ = self._call()
+        x, initial_state, mask, training, constants, _ = self.arguments
         more = {"initial_state": initial_state, "mask": mask, "training": training, "constants": constants}
         return {"sequences": x, **more}
 
@@ -576,13 +574,6 @@ class _OfLoop(_Point):
             | dict(zip(self.loop._states, gradient.states, strict=True))
             | dict(zip(self.loop._parameters, own, strict=True))
         )
-
-
-def _flat(states):
-    """States of a layer as they are nested, one after another."""
-    if isinstance(states, np.ndarray):
-        return [states]
-    return [array for one in states for array in _flat(one)]
 
 
 class _Sum:

@@ -22,12 +22,12 @@ from rnnkit.layers.noise import Noise
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support.bound_calls import mask_behind
 from rnnkit.layers.support.facts import reads_complex
-from rnnkit.layers.support.symbolic import leaves, mapped
+from rnnkit.layers.support.symbolic import leaves, mapped, mapped_given
 from rnnkit.layers.support.validation import finite_under_mask
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.layers.traced import Traced
 from rnnkit.models.assembled import Assembled
-from rnnkit.models.calls import Calls, looked_up
+from rnnkit.models.calls import Calls
 from rnnkit.models.graph_model import GraphModel
 from rnnkit.steps.nesting import leaves_of
 
@@ -294,7 +294,7 @@ def _model(model: Assembled, call: Along) -> Dual:
         layer, x, mask, training, more = graph.given(made, values, masks, False)
         if training or not set(more) <= set(_MORE) or (more and not isinstance(layer, RNN)):
             raise TypeError(f"expected calls with states and constants at most for derivatives, of {layer!r}")
-        tangents = {name: looked_up(made.more[name], moved) for name in more}
+        tangents = {name: mapped_given(made.more[name], moved.__getitem__) for name in more}
         tangents["x"] = mapped(made.x, moved.__getitem__)
         part = dual_of(layer, call.under(graph.paths[made.layer], {"x": x} | more, tangents, mask))
         duals.append(part)

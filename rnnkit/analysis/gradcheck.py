@@ -21,6 +21,7 @@ from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support.bound_calls import call_on, vjp_on
 from rnnkit.layers.support.facts import built_shape, generator_of, parts_by_path, reads_complex, restart, set_precision
 from rnnkit.layers.support.seeds import seed_sequence
+from rnnkit.layers.support.symbolic import leaves
 from rnnkit.models.graph_model import GraphModel
 from rnnkit.steps.cell import frozen
 
@@ -176,8 +177,8 @@ def gradcheck(
     more = ({} if mask is None else {"mask": mask}) | ({"training": True} if training else {})
     outputs, pullback = twin.vjp(arrays, more)
     cotangents = _mapped(outputs, lambda y: _normal(rng, y))
-    gradients, factors = _by_name(pullback(cotangents)), _leaves(cotangents)
-    size = sum(float((np.abs(y * g) ** 2).sum()) for y, g in zip(_leaves(outputs), factors, strict=True)) ** 0.5
+    gradients, factors = _by_name(pullback(cotangents)), leaves(cotangents)
+    size = sum(float((np.abs(y * g) ** 2).sum()) for y, g in zip(leaves(outputs), factors, strict=True)) ** 0.5
 
     def difference(name, d):
         above, below = (twin(arrays | {name: arrays[name] + s * d}, more) for s in (1.0, -1.0))
@@ -237,7 +238,7 @@ class _Twin:
             if isinstance(layer, RNN) and is_complex(x):
                 set_precision(layer, _DOUBLE, complex_too=True)
             layer.build(_mapped(x, lambda array: array.shape))
-        self._x, count = x, len(_leaves(x)[0])
+        self._x, count = x, len(leaves(x)[0])
         if initial_state is not None:
             self._start = _mapped(initial_state, lambda a: _double(real(a, "initial_state", complex_too=True)))
         elif "initial_state" in takes:
@@ -290,7 +291,7 @@ class _Twin:
 
     def __call__(self, arrays, more) -> list[np.ndarray]:
         """Return the results of a call, in a list."""
-        return _leaves(self._applied(call_on, arrays, more))
+        return leaves(self._applied(call_on, arrays, more))
 
     def vjp(self, arrays, more):
         """Return the layer's vjp."""
@@ -304,7 +305,7 @@ class _Twin:
         models = [one for one in self._all.values() if isinstance(one, GraphModel)]
         layers = [*self._all.values(), *(layer for one in models for layer in one._graph.fused.layers)]
         traces = [trace for one in layers for trace in getattr(one, "_traces", {}).values()]
-        shapes = tuple((*(2,) * is_complex(one), *one.shape[1:]) for one in _leaves(self._constants))
+        shapes = tuple((*(2,) * is_complex(one), *one.shape[1:]) for one in leaves(self._constants))
         found = [rules.wrong_of_step(one.step, shapes, training, rng) for one in steps if one is not None]
         return sorted(
             {told for one in (*found, *(rules.wrong_of_function(one, rng) for one in traces)) for told in one}
@@ -319,8 +320,8 @@ class _Twin:
         given = {}
         for what, nested in (("x", self._x), ("initial_state", self._start), ("constants", self._constants)):
             if nested is not None:
-                leaves = iter(arrays[name] for name in _named(what, nested))
-                given[what] = _mapped(nested, lambda _, leaves=leaves: next(leaves))
+                own = iter(arrays[name] for name in _named(what, nested))
+                given[what] = _mapped(nested, lambda _, own=own: next(own))
         return function(self.layer, given.pop("x"), **given, **more)
 
 
@@ -369,10 +370,6 @@ def _mapped(nested, function):
     if isinstance(nested, dict):
         return {name: _mapped(one, function) for name, one in nested.items()}
     return [_mapped(one, function) for one in nested] if _is_nested(nested) else function(nested)
-
-
-def _leaves(nested) -> list:
-    return list(_named("", nested).values())
 
 
 def _named(name, nested) -> dict:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped
+from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped, mapped_given
 from rnnkit.steps.nesting import leaves_of
 
 _VALUES = (bool, int, float, str)
@@ -82,7 +82,7 @@ class CallArguments:
         """Return the same arguments with a function applied to each array."""
         mask = self.mask
         if mask is not None:
-            mask = _mapped_with_none(mask, lambda one: one if isinstance(one, SymbolicTensor) else _as_bool(one))
+            mask = mapped_given(mask, lambda one: one if isinstance(one, SymbolicTensor) else _as_bool(one))
         more = {name: mapped(one, function) for name, one in self.more.items()}
         return replace(self, inputs=mapped(self.inputs, function), more=more, mask=mask)
 
@@ -97,7 +97,7 @@ class CallArguments:
     def key(self) -> tuple:
         """Return the key of a kind of calls, without the shapes."""
         nested = {name: repr(mapped(one, lambda _: 0)) for name, one in self.more.items()}
-        mask = repr(_mapped_with_none(self.mask, lambda _: 0)) if self._takes_mask else ""
+        mask = repr(mapped_given(self.mask, lambda _: 0)) if self._takes_mask else ""
         values = tuple(sorted((name, type(one).__name__, one) for name, one in self.values.items()))
         return repr(mapped(self.inputs, lambda _: 0)), tuple(nested.items()), values, mask, self.training
 
@@ -108,7 +108,7 @@ class CallArguments:
         found: dict[str, Any] = {self.call.first: with_none(mapped(self.inputs, take))}
         found |= {name: mapped(one, take) for name, one in self.more.items()} | self.values
         if self._takes_mask:
-            found["mask"] = _mapped_with_none(self.mask, take)
+            found["mask"] = mapped_given(self.mask, take)
         if "training" in self.call.names:
             found["training"] = self.training
         return found
@@ -179,7 +179,3 @@ def _is_array(value) -> bool:
 def _as_bool(mask) -> np.ndarray:
     found = np.asanyarray(mask)
     return found if found.dtype == bool else found != 0
-
-
-def _mapped_with_none(nested, function):
-    return mapped(nested, lambda one: None if one is None else function(one))

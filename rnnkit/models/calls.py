@@ -14,7 +14,7 @@ from rnnkit.layers.support.added_losses import regularized
 from rnnkit.layers.support.bound_calls import call_on
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.row_gradient import added_up
-from rnnkit.layers.support.symbolic import Node, SymbolicTensor, leaves, mapped
+from rnnkit.layers.support.symbolic import Node, SymbolicTensor, leaves, mapped, mapped_given
 from rnnkit.steps.nesting import leaves_of, shapes_mapped
 from rnnkit.steps.nesting import mapped as like_nested
 
@@ -105,7 +105,7 @@ class Calls:
         """Return the layer of a call, its inputs, mask, training, and states, constants and other keywords."""
         layer, training = self.layers[call.layer], training if call.training is None else call.training
         x = mapped(call.x, values.__getitem__)
-        more = {name: looked_up(numbers, values) for name, numbers in call.more.items()} | call.options
+        more = {name: mapped_given(numbers, values.__getitem__) for name, numbers in call.more.items()} | call.options
         mask = more.pop("mask") if "mask" in more else mapped(call.x, masks.__getitem__)
         if isinstance(mask, (list, dict)) and all(one is None for one in leaves_of(mask)):
             mask = None
@@ -223,7 +223,7 @@ def traced(given: list[SymbolicTensor], made: Any) -> tuple[Calls, list[Symbolic
     layers: dict[int, Layer] = {}
     places: dict[int, int] = {}
     tensors, calls = list(given), []
-    number = lambda nested: mapped(nested, lambda tensor: None if tensor is None else numbers[id(tensor)])
+    number = lambda nested: mapped_given(nested, lambda tensor: numbers[id(tensor)])
     for node in _nodes(given, leaves(made)):
         place = places.setdefault(id(node.layer), len(places))
         assert node.layer is not None, "an input is no call"
@@ -244,7 +244,7 @@ def called_again(
     """Return all tensors by number, of calls that are repeated on symbolic inputs, perhaps ``by(layer, x, …)``."""
     tensors = list(inputs)
     for call in calls:
-        more = {name: looked_up(numbers, tensors) for name, numbers in call.more.items()} | call.options
+        more = {name: mapped_given(numbers, tensors.__getitem__) for name, numbers in call.more.items()} | call.options
         if call.training is not None:
             more["training"] = call.training
         layer, x = layers[call.layer], mapped(call.x, tensors.__getitem__)
@@ -266,11 +266,6 @@ def _nodes(given, made) -> list[Node]:
         found[tensor.node.order] = tensor.node
         waiting += tensor.node.read()
     return [found[order] for order in sorted(found)]
-
-
-def looked_up(nested, arrays):
-    """Return nested lists of numbers with the arrays of these numbers; None for None."""
-    return mapped(nested, lambda number: None if number is None else arrays[number])
 
 
 def _masks_of(outputs, masks) -> list:

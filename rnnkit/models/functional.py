@@ -281,22 +281,17 @@ class Model(GraphModel):
     def _rows(self):
         rows = [("", "layer", "output shape", "parameters", "from")]
         rows += [(name, "Input", show_shape(s), "", "") for name, s in zip(self._names, self._shapes, strict=False)]
-        seen: set[int] = set()
+        names, seen = list(self._names), set()
+        named = lambda numbers: ", ".join(names[number] for number in leaves(numbers))
         for call in self._graph.calls:
-            layer, sources = self._graph.layers[call.layer], [self._sources(call.x)]
-            sources += [f"{name}={self._sources(numbers)}" for name, numbers in call.more.items()]
+            layer, path = self._graph.layers[call.layer], self._graph.paths[call.layer]
+            sources = [named(call.x), *(f"{name}={named(numbers)}" for name, numbers in call.more.items())]
             count = "shared" if call.layer in seen else parameters(layer)
             shape = show_shape([self._shapes[number] for number in call.outputs])
-            rows.append((self._graph.paths[call.layer], repr(layer), shape, count, ", ".join(sources)))
+            rows.append((path, repr(layer), shape, count, ", ".join(sources)))
+            names += [path] if len(call.outputs) == 1 else [f"{path}:{i}" for i in range(len(call.outputs))]
             seen.add(call.layer)
         return [*rows, ("", "all", "", parameters(self), "")]
-
-    def _sources(self, numbers) -> str:
-        names = list(self._names)
-        for call in self._graph.calls:
-            path = self._graph.paths[call.layer]
-            names += [path] if len(call.outputs) == 1 else [f"{path}:{i}" for i in range(len(call.outputs))]
-        return ", ".join(names[number] for number in leaves(numbers))
 
     def _boxes(self):
         boxes = [

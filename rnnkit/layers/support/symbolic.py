@@ -151,12 +151,7 @@ def resolved(value):
 
 def holds_symbols(value) -> bool:
     """Return whether nested lists, tuples and dicts hold a symbolic tensor."""
-    value = resolved(value)
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        return any(holds_symbols(one) for one in value)
-    return isinstance(value, SymbolicTensor)
+    return any(isinstance(resolved(one), SymbolicTensor) for one in leaves_of(value))
 
 
 class Node:
@@ -412,6 +407,11 @@ def mapped(nested, function):
     if isinstance(nested, dict):
         return {name: mapped(one, function) for name, one in nested.items()}
     return [mapped(one, function) for one in nested] if isinstance(nested, (list, tuple)) else function(nested)
+
+
+def mapped_given(nested, function):
+    """Return the result of `mapped`, None for each None."""
+    return mapped(nested, lambda one: None if one is None else function(one))
 
 
 def shape_leaves(shapes) -> list:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.variable import Variable
 from rnnkit.layers.support.weight_mapping import weight_keys
 from rnnkit.recording import operation
-from rnnkit.steps.nesting import mapped
+from rnnkit.steps.nesting import leaves_of, mapped
 
 _MOST = 128  # ways back that are kept
 _WAYS: dict[tuple, list] = {}  # back through functions and calls, by keys of all notes
@@ -121,7 +122,7 @@ class GradientTape:
             d.add(one.number, ones if ones.shape == one.shape else np.broadcast_to(ones, one.shape))
         sought = [root._sought(one) for one in leaves(sources)]
         for part in root._way_back(tuple([one.number for one in targets]), tuple(sought)):
-            part.run(root, d)
+            part(root, d)
         each = iter(sought)
         return mapped(sources, lambda one: root._found(d, one, *next(each)))
 
@@ -215,10 +216,10 @@ class GradientTape:
                 key = keys[name]
                 d.add(replaced[key].number if key in replaced else ("weight", key), gradient)
             for name, nested in read.items() if known else ():
-                gradient = found.of(name)
-                for one, own in zip(leaves(nested), _flat(gradient, leaves(nested)), strict=True):
-                    if isinstance(one, TapeArray) and own is not None:
-                        d.add(self._number(one), own)
+                if (gradient := found.of(name)) is not None:
+                    for one, own in zip(leaves(nested), leaves_of(gradient), strict=True):
+                        if isinstance(one, TapeArray) and own is not None:
+                            d.add(self._number(one), own)
 
         numbers = [self._number(one) for one in (*known, *replaced.values())]
         shapes = tuple([(one.shape, one.dtype) for one in made])
@@ -510,14 +511,6 @@ def _noted(array, tape, made: list) -> TapeArray:
     return made[-1]
 
 
-def _flat(found, wanted) -> list:
-    """Return cotangents, flat; None for each if there are none."""
-    flat = [None] * len(wanted) if found is None else found
-    while isinstance(flat, (list, tuple)) and any(isinstance(one, (list, tuple)) for one in flat):
-        flat = [leaf for one in flat for leaf in (one if isinstance(one, (list, tuple)) else [one])]
-    return list(flat) if isinstance(flat, (list, tuple)) else [flat]
-
-
 def _summed(d, shape):
     """Return the cotangent of an array of a shape from one that the rule may give broadcast."""
     d = np.asarray(d)
@@ -562,20 +555,12 @@ class _Note(NamedTuple):
     back: Any  # a `_Call`, or a function of NumPy and its arguments
 
 
-class _ThroughCall(NamedTuple):
-    """Part of a way back: a note's own."""
-
-    place: int  # of the note
-    kept: frozenset  # numbers of its results that are sought, too
-
-    def run(self, tape, d: _Cotangents) -> None:
-        """Add the cotangents of what was read to those of all arrays."""
-        note = tape._notes[self.place]
-        own = [d.get(one) if one in self.kept else d.pop(one, None) for one in note.made]
-        if any(one is not None for one in own):
-            dtypes = [tape._values[one].dtype for one in note.made]
-            pairs = zip(own, dtypes, strict=True)
-            note.back.back([None if one is None else one.astype(kind, copy=False) for one, kind in pairs], d)
+def _through_call(place: int, kept: frozenset, tape, d: _Cotangents) -> None:
+    """Add the cotangents of what a note read to those of all arrays; `kept` are results that are sought, too."""
+    note = tape._notes[place]
+    pairs = [(d.get(one) if one in kept else d.pop(one, None), tape._values[one].dtype) for one in note.made]
+    if any(one is not None for one, _ in pairs):
+        note.back.back([None if one is None else one.astype(kind, copy=False) for one, kind in pairs], d)
 
 
 class _ThroughFunctions:
@@ -605,7 +590,7 @@ class _ThroughFunctions:
         self.traced = TracedFunction(run, shapes, none, kinds, self.dtype, name)
         self.runner = PullRunner()
 
-    def run(self, tape, d: _Cotangents) -> None:
+    def __call__(self, tape, d: _Cotangents) -> None:
         """Add the cotangents of what was read to those of all arrays."""
         own = [d.get(one) if one in self.kept else d.pop(one, None) for one in self.ends]
         if all(one is None for one in own):
@@ -648,7 +633,7 @@ def _parts_back(tape: GradientTape, ends: tuple, sought: tuple) -> list:
         if not together:
             ended = set(reached)
         if isinstance(note.back, _Call):
-            found.append(_ThroughCall(place, frozenset(wanted)))
+            found.append(partial(_through_call, place, frozenset(wanted)))
         else:
             together.append(note)
         reached.update(note.read)
