@@ -28,7 +28,7 @@ from rnnkit.models.subclassed import SubclassedModel
 from rnnkit.steps.nesting import mapped, numbered
 from rnnkit.training.batches import Names
 
-_ORDERS: WeakKeyDictionary[Calls, dict] = WeakKeyDictionary()  # of the layers of graphs, by their outputs
+_ORDERS: WeakKeyDictionary[Calls, list[int]] = WeakKeyDictionary()  # of the layers of graphs
 
 
 class Sequential(KerasModel, sequential.Sequential):
@@ -113,11 +113,9 @@ class Functional(KerasModel, functional.Model):
     def _keras_order(self, count):
         counts = [len(layer.weights) for layer in self._layers_inside]
         ends = list(accumulate(counts))
-        known, own = _ORDERS.setdefault(self._graph, {}), tuple(self._graph.outputs)
-        if own not in known:
-            known[own] = keras_order(self._graph.calls, list(own))
-        places = known[own]
-        return [i for place in places for i in range(ends[place] - counts[place], ends[place])]
+        if self._graph not in _ORDERS:
+            _ORDERS[self._graph] = keras_order(self._graph.calls, self._graph.outputs)
+        return [i for place in _ORDERS[self._graph] for i in range(ends[place] - counts[place], ends[place])]
 
     def get_layer(self, name=None, index=None):
         """Return a layer as `rnnkit.Model.get_layer` does, an `InputLayer` by its name too."""

@@ -27,7 +27,7 @@ class CallTrace:
 
     def __init__(self, layer: Any, specifications, arguments, inputs: int):
         self._layer, self._variables, self._constants = layer, {}, {}  # type: ignore[var-annotated]
-        self._used: list[Variable] = []
+        self.variables: list[Variable] = []  # whose arrays stand behind the given ones
         self.added: list[tuple[Any, Any]] = []  # layers and the losses that `add_loss` was given
         self.assigned: dict[int, tuple[Variable, Any]] = {}  # weights and their values after the call
         self.dtype = layer.dtype  # of layers inside that have none of their own
@@ -49,7 +49,7 @@ class CallTrace:
         if not (found := leaves(result)) and not (nothing and not self.added and not self.assigned):
             raise ValueError(f"expected the call of {layer.name!r} to return an array, got an empty list")
         self.count, self.inputs = len(given), inputs
-        variables = [self._variables[id(one)] for one in self._used]
+        variables = [self._variables[id(one)] for one in self.variables]
         constants = [tensor for tensor, _ in self._constants.values()]
         self.arrays = [array for _, array in self._constants.values()]
         self.graph, tensors = traced([*given, *variables, *constants], result)
@@ -57,8 +57,7 @@ class CallTrace:
         self.graph.paths = self._paths()
         self.graph.fused = fused(self.graph, tensors)
         names = {id(one): name for name, one in layer._all_variables().items()}
-        self.names = [names[id(one)] for one in self._used]  # of the arrays behind the given ones
-        self.variables = self._used
+        self.names = [names[id(one)] for one in self.variables]
         del self._variables, self._constants, self.first
 
     def call(self, layer: Layer, call, arguments, keywords):
@@ -75,7 +74,7 @@ class CallTrace:
                 )
             node = symbolic.Node(batched=False)
             self._variables[id(variable)] = node.give(variable.shape, variable.dtype, variable.name)
-            self._used.append(variable)
+            self.variables.append(variable)
         return self.assigned.get(id(variable), (None, self._variables[id(variable)]))[1]
 
     def assign(self, variable: Variable, value: Any) -> None:

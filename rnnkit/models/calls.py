@@ -104,6 +104,8 @@ class Calls:
     def given(self, call: Call, values, masks, training):
         """Return the layer of a call, its inputs, mask, training, and states, constants and other keywords."""
         layer, training = self.layers[call.layer], training if call.training is None else call.training
+        if type(call.x) is int and not (call.more or call.options):  # most calls
+            return layer, values[call.x], masks[call.x], training, {}
         x = mapped(call.x, values.__getitem__)
         more = {name: mapped_given(numbers, values.__getitem__) for name, numbers in call.more.items()} | call.options
         mask = more.pop("mask") if "mask" in more else mapped(call.x, masks.__getitem__)
@@ -191,6 +193,8 @@ class Calls:
 
     def returned(self, values: list, given: Sequence = ()) -> Any:
         """Return the outputs, nested, with copies of those that are given arrays or occur twice."""
+        if type(self.nesting) is int and not given:  # most models
+            return values[self.nesting]
         seen = set(map(id, given))
 
         def leaf(number):

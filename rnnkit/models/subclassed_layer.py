@@ -506,9 +506,8 @@ class SubclassedLayer(Layer):
 
     def _gradients(self, given: CallArguments, trace: CallTrace, d, weights, states) -> Gradients:
         weights |= {name: d[trace.count + k] for k, name in enumerate(trace.names) if d[trace.count + k] is not None}
-        found = {}
-        for name, array in held_arrays(self).items():
-            found[name] = weights[name] if name in weights else constant(np.zeros(array.shape, self.dtype))
+        zeros = lambda array: constant(np.zeros(array.shape, self.dtype))
+        found = {n: weights[n] if n in weights else zeros(array) for n, array in held_arrays(self).items()}
         x, more = given.nested_like(d)
         return Gradients(found, x, more=more)
 

@@ -169,6 +169,11 @@ class GradientTape:
         self._keys.append((array.shape, array.dtype))
         return TapeArray(array, self)
 
+    def _noted(self, arrays) -> tuple[Any, list[TapeArray]]:
+        """Return nested arrays as arrays of the tape, and these, flat."""
+        result = mapped(arrays, lambda array: TapeArray(array, self))
+        return result, leaves(result)
+
     def _note(self, made: list, read: list, back: Any, key: tuple) -> None:
         self._notes.append(_Note([one.number for one in made], read, back))
         self._keys.append(key)
@@ -195,13 +200,13 @@ class GradientTape:
             symbolic.tracing.reset(token)
         read = {"x": x, **more}
         known = [one for nested in read.values() for one in leaves(nested) if isinstance(one, TapeArray)]
-        made: list[TapeArray] = []
-        result = mapped(outputs, lambda array: _noted(array, self, made))
+        result, made = self._noted(outputs)
         for one in made:
             one.inputs = layer, plain(x), given.get("mask")
         count, added = len(made), list(found)
         for one in added:
-            one.value = _noted(np.asanyarray(one.value), self, made)
+            one.value = TapeArray(np.asanyarray(one.value), self)
+            made.append(one.value)
         keep(layer, added)
         if added:
             self._added.append((layer, added))
@@ -269,15 +274,13 @@ class GradientTape:
         several = [found] if isinstance(found, (np.ndarray, np.generic)) else leaves(found)
         if any(np.result_type(one).kind != "f" for one in several):
             return found
-        made: list[TapeArray] = []
-        result = mapped(found, lambda array: _noted(array, self, made))
+        result, made = self._noted(found)
         self._note(made, [number for number, _ in read], (function, decoded), key)
         return result
 
     def note(self, value: Any, read: list, back: Callable) -> Any:
         """Return an array computed in another way: `back` returns a cotangent for each array of `read`."""
-        made: list[TapeArray] = []
-        result = mapped(value, lambda array: _noted(array, self, made))
+        result, made = self._noted(value)
         read = [self.tensor_of(one) if isinstance(one, Variable) else one for one in read]
         places = [self._number(one) if isinstance(one, TapeArray) else None for one in read]
 
@@ -506,11 +509,6 @@ def _array(one):
     return one.value if isinstance(one, TapeArray) else one
 
 
-def _noted(array, tape, made: list) -> TapeArray:
-    made.append(TapeArray(array, tape))
-    return made[-1]
-
-
 def _summed(d, shape):
     """Return the cotangent of an array of a shape from one that the rule may give broadcast."""
     d = np.asarray(d)
@@ -573,8 +571,7 @@ class _ThroughFunctions:
         self.given = list(dict.fromkeys(one for note in notes for one in note.read if one not in made))
         self.ends = [one for one in made if one in reached]
         self.kept, arrays = kept, [tape._values[one] for one in self.given]
-        self.dtypes = [tape._values[one].dtype for one in self.ends]
-        self.dtype = np.result_type(*self.dtypes)
+        self.dtype = np.result_type(*(tape._values[one].dtype for one in self.ends))
         self.sought = [i for i, one in enumerate(self.given) if one in sought]
         steps = [note.back for note in notes]
 
