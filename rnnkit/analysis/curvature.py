@@ -29,6 +29,7 @@ from rnnkit.layers.support.weight_mapping import complex_names
 from rnnkit.models.graph_model import GraphModel
 from rnnkit.steps.nesting import leaves_of
 
+_ARGUMENTS = ("initial_state", "mask", "training", "constants")  # of a recurrent layer's call behind x
 _AT_ONCE = 1 << 22  # numbers of x in the rows of the directions that one call takes
 
 
@@ -180,17 +181,16 @@ class _Point:
     """
 
     def __init__(self, layer: RNN, x, call):
-        known = {"mask": None, "initial_state": None, "constants": None, "training": False} | call
-        if unknown := list(known)[4:]:
-            raise TypeError(f"expected {', '.join(list(known)[:4])} beside x, got {unknown[0]!r}")
+        known = dict.fromkeys(_ARGUMENTS) | {"training": False} | call
+        if unknown := [name for name in call if name not in _ARGUMENTS]:
+            raise TypeError(f"expected {', '.join(_ARGUMENTS)} beside x, got {unknown[0]!r}")
         if not layer.built:
             raise ValueError(f"expected the layer {layer.name!r} to be built; call it first")
         check_single(layer)
         self.layer: Any = layer
         self.row_form = False
         self.x = validation.numbers(x, "x", reads_complex(layer))
-        order = ("initial_state", "mask", "training", "constants")
-        self.arguments = self.x, *(known[name] for name in order), None  # of `RNN._run`
+        self.arguments = self.x, *(known[name] for name in _ARGUMENTS), None  # of `RNN._run`
         given = call.get("constants")
         self.constants: Any = ()
         if given is not None:
@@ -445,9 +445,7 @@ class _Point:
         return found[0] if self.row_form else found
 
     def _keywords(self) -> dict[str, Any]:
-        x, initial_state, mask, training, constants, _ = self.arguments
-        more = {"initial_state": initial_state, "mask": mask, "training": training, "constants": constants}
-        return {"sequences": x, **more}
+        return dict(zip(("sequences", *_ARGUMENTS), self.arguments, strict=False))
 
 
 class _OfModel(_Point):

@@ -285,10 +285,9 @@ def _model(model: Assembled, call: Along) -> Dual:
         raise TypeError(f"expected a Sequential or a functional Model for derivatives, got {model!r}")
     graph = model._graph
     values, moved = leaves_of(call.given["x"]), leaves_of(call.moved["x"])
-    masks, inputs = leaves_of(call.mask), len(values)
-    masks += [None] * (inputs - len(masks))
-    values, masks = graph.begun(values, masks)
-    moved += [None] * (graph.count - inputs)
+    inputs = len(values)
+    values, masks = graph.begun(values, leaves_of(call.mask))
+    moved, _ = graph.begun(moved, [])
     duals = []
     for made in graph.calls:
         layer, x, mask, training, more = graph.given(made, values, masks, False)

@@ -59,7 +59,8 @@ class Sequential(KerasModel, sequential.Sequential):
     def add(self, layer, rebuild=True) -> None:
         """Append a layer, or set the model's input by an `Input`."""
         if not self.layers and self._input is None and not isinstance(layer, SymbolicTensor):
-            shape = first_shape(layer) or _shape_of_model(layer)
+            is_built_model = isinstance(layer, Assembled) and layer.built
+            shape = first_shape(layer) or (built_shape(layer) if is_built_model else None)
             if shape is not None:
                 super().add(Input(batch_shape=shape, dtype=layer.dtype))
         super().add(layer)
@@ -290,7 +291,3 @@ class Model(KerasModel, SubclassedModel, ABC):
         made = Functional.from_config(config)
         own = {name: value for name, value in config.items() if name not in made.get_config()}
         return cls(inputs=made.input, outputs=made.output, name=config["name"], **own)
-
-
-def _shape_of_model(layer):
-    return built_shape(layer) if isinstance(layer, Assembled) and layer.built else None

@@ -80,9 +80,7 @@ class CallArguments:
 
     def with_arrays(self, function: Callable) -> CallArguments:
         """Return the same arguments with a function applied to each array."""
-        mask = self.mask
-        if mask is not None:
-            mask = mapped_given(mask, lambda one: one if isinstance(one, SymbolicTensor) else _as_bool(one))
+        mask = mapped_given(self.mask, lambda one: one if isinstance(one, SymbolicTensor) else _as_bool(one))
         more = {name: mapped(one, function) for name, one in self.more.items()}
         return replace(self, inputs=mapped(self.inputs, function), more=more, mask=mask)
 

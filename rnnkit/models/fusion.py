@@ -7,13 +7,19 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
+import numpy as np
+
 from rnnkit.arguments import is_own
+from rnnkit.custom_gradients import by_kernels
 from rnnkit.layers.array_function import WholeArrays
 from rnnkit.layers.base import NO_MORE, Layer
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.symbolic import SymbolicTensor, mapped
 from rnnkit.layers.traced import Traced
 from rnnkit.models.calls import Call, Calls
+
+# In memory of its own, in which sums and products round as those of a layer's result: a view may have another order.
+_laid_out = by_kernels(np.ascontiguousarray, lambda d, shape: d, "shape")(lambda x: x)
 
 
 class Fused(WholeArrays):
@@ -38,7 +44,8 @@ class Fused(WholeArrays):
             layer, x, _, train, _ = self.graph.given(call, values, masks, training)
             if not isinstance(layer, WholeArrays):  # it refuses some shapes that NumPy's functions take
                 layer._check_shape(layer._shape(mapped(x, lambda one: (None, *one.shape[1:]))))
-            self.graph.put(call, values, masks, layer._result(x, None, train), None)
+            found = mapped(layer._result(x, None, train), lambda one: _laid_out(one) if _is_view(one) else one)
+            self.graph.put(call, values, masks, found, None)
         return self.graph.returned(values)
 
     def _lines(self):
@@ -49,8 +56,8 @@ class Fused(WholeArrays):
 
     def _with_mask(self, x, mask, training, more=NO_MORE, wanted=None):
         precisions = {layer.dtype for layer in self._of_floats}  # conditions have none
-        if mask is None and len(precisions) == 1 and [one.dtype.kind for one in x] == self._kinds:
-            (vars(self)["dtype"],) = precisions
+        vars(self)["dtype"] = np.result_type(*precisions, np.float32)
+        if mask is None and precisions == {self.dtype} and [one.dtype.kind for one in x] == self._kinds:
             with contextlib.suppress(Exception):  # the layer in which it is tells of it
                 return super()._with_mask(x, mask, training, more, wanted)
         masks = [None] * len(x) if mask is None else mask
@@ -81,6 +88,10 @@ def fused(graph: Calls, tensors: list[SymbolicTensor]) -> Calls:
         layers.append(Fused(own, tensors))
         paths.append(layers[-1].name)
     return Calls(layers, calls, graph.inputs, graph.nesting, paths) if len(layers) > len(graph.layers) else graph
+
+
+def _is_view(array) -> bool:
+    return getattr(getattr(array, "node", None), "op", "") == "view" and array.dtype != bool
 
 
 def _is_function(layer: Layer, call: Call, tensors: list[SymbolicTensor]) -> bool:

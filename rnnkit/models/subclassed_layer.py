@@ -562,10 +562,7 @@ class SubclassedLayer(Layer):
             with self._parts_all_or_nothing():
                 return self._shapes_for(given)
         except Exception:
-
-            def mask_of(tensor):
-                return SymbolicTensor(symbolic.Node(), tensor.shape[:2], bool, "mask")
-
+            mask_of = lambda tensor: SymbolicTensor(symbolic.Node(), tensor.shape[:2], bool, "mask")
             with contextlib.suppress(Exception), self._parts_all_or_nothing():
                 return self._shapes_for(replace(given, mask=mapped(given.inputs, mask_of)))
             raise

@@ -5,6 +5,7 @@ import pytest
 from matrix import flat, same_bits
 
 import rnnkit as rk
+from rnnkit.compiler.ir import operations
 from rnnkit.execution.array_functions import TracedFunction
 from rnnkit.layers.array_function import ArrayFunction
 from rnnkit.models.fusion import Fused
@@ -194,3 +195,39 @@ def test_one_trace_for_all(monkeypatch):
     made.clear()
     model(x)
     assert len(made) == 1
+
+
+def test_views_are_laid_out_as_results_are():
+    x = rk.Input((33, 17))
+    turned = np.swapaxes(x, 1, 2)
+    model = rk.Model(x, [np.matmul(turned, x), np.mean(turned, axis=1)])
+    (y, *_), (fused, *_) = runs(model, [RNG.normal(size=(3, 33, 17)).astype("float32")])
+    same_bits(y, fused)
+
+
+def test_a_wrong_rule_is_named_in_a_model(monkeypatch):
+    known = operations.OPERATIONS["tanh"]
+    wrong = operations.Operation(known.evaluate, known.text, lambda g, y, x: (2.0 * g,), expensive=True)
+    monkeypatch.setitem(operations.OPERATIONS, "tanh", wrong)
+    x = sequences()
+    checked = rk.gradcheck(rk.Model(x, np.tanh(x) * 0.5 + x), (2, 3, 3))
+    assert not checked and "tanh" in str(checked)
+
+
+CHAINS = [np.tanh, np.square, np.abs, np.cbrt, rk.sigmoid, rk.softmax, lambda x: x * 2.0, lambda x: 0.1 - x]
+CHAINS += [lambda x: x / 3.0, lambda x: np.where(x > 0.5, x, x * 0.3), lambda x: np.swapaxes(x, 1, 2)]
+CHAINS += [lambda x: x[:, ::-1], lambda x: x[:, :, 1:], lambda x: x - np.mean(x, axis=1, keepdims=True)]
+CHAINS += [lambda x: np.cumsum(x, axis=1), lambda x: np.maximum(x, np.max(x, axis=2, keepdims=True) * 0.5)]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_chains_drawn_at_random_give_the_bits_of_the_calls(seed):
+    rng = np.random.default_rng(seed)
+    dtype = ("float32", "float64")[seed % 2]
+    x = y = rk.Input((13, 9), dtype=dtype)
+    for k in rng.integers(0, len(CHAINS), 6):
+        y = CHAINS[k](y)
+    model = rk.Model(x, [y, np.matmul(np.swapaxes(y, 1, 2), y), np.sum(y, axis=1)])
+    (one_by_one, *_), (fused, *_) = runs(model, [rng.normal(size=(2, 13, 9)).astype(dtype)])
+    same_bits(one_by_one, fused)
+    assert all(one._traces for one in fused_in(model))
