@@ -19,7 +19,7 @@ from rnnkit.layers.traced import Traced
 from rnnkit.models.calls import Call, Calls
 
 # In memory of its own, in which sums and products round as those of a layer's result: a view may have another order.
-_laid_out = by_kernels(np.ascontiguousarray, lambda d, shape: d, "shape")(lambda x: x)
+_laid_out = by_kernels(lambda x: np.copy(x, "C"), lambda d, shape: d, "shape")(lambda x: x)
 
 
 class Fused(WholeArrays):
