@@ -19,9 +19,7 @@ PASSING |= {"_call_runner", "_vjp_runner", "_hvp_runners"}
 # Attributes that aren't compared: weights and executors in them are, and the others are for training.
 APART = {*PASSING, "_own", "_execution", "_graphs", "_compiled", "_update_runner"}
 # Dicts and lists in which a program changes nothing.
-_INTERNAL = APART | set(
-    "_variables _variable_options _before_build _made_with _other_shapes _input_nesting _loss_trackers".split()
-)
+_INTERNAL = APART | set("_variables _variable_options _before_build _made_with _input_nesting _loss_trackers".split())
 
 
 class Changes:
@@ -104,10 +102,9 @@ def contents(container, mark: Callable[[Any], Any]) -> Any:
 
 
 def changeable(layer: Any) -> list:
-    """Return the lists among a layer's attributes that a program may change in place.
+    """Return the lists among a layer's attributes that a program may change in place; of a user's class arrays, too.
 
-    Of a user's class, these are dicts and arrays, too, also in one another. There, what has more than a thousand
-    entries, such as a vocabulary, is taken to stay as it is.
+    There, what has more than a thousand entries, such as a vocabulary, is taken to stay as it is.
     """
     if is_own(type(layer)):
         return [value for name, value in vars(layer).items() if name[0] != "_" and type(value) is list]

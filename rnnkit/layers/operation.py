@@ -9,7 +9,6 @@ from typing import Any, Unpack
 import numpy as np
 
 from rnnkit import activations
-from rnnkit.complex_pairs import is_complex
 from rnnkit.execution.array_functions import MixesRows, is_traceable
 from rnnkit.hints import Config, LayerOptions
 from rnnkit.layers.array_function import WholeArrays
@@ -172,14 +171,9 @@ def _encoded(value, tensors: list) -> Any:
         return {"dtype": np.dtype(value).name}
     if callable(value) and registered_name(value):
         return {"function": name_of(value)}
-    if is_complex(value):
-        raise TypeError(
-            "expected real numbers beside a symbolic tensor, got complex ones: cells and loops compute with these, "
-            "layers and models with their .real and .imag"
-        )
     raise TypeError(
-        f"expected arrays, numbers, slices, text or None beside a symbolic tensor, got {type(value).__name__}; write "
-        "ArrayFunction(function)(x), or a layer"
+        "expected real numbers and arrays, slices, text or None beside a symbolic tensor, got "
+        f"{getattr(value, 'dtype', type(value).__name__)}; write ArrayFunction(function)(x), or a layer"
     )
 
 
@@ -223,11 +217,10 @@ def _with_batch(arguments, keywords):
 
 def _for_each_row(array, shape, subok=False):
     """Return what ``np.broadcast_to`` makes of a weight and a shape with the batch size; None for others."""
-    array, trace = symbolic.resolved(array), symbolic.tracing.get()
-    of_batch = isinstance(shape, (tuple, list)) and [*shape[:1]] == [None] and hasattr(trace, "first")
-    if array.batched or not of_batch:
+    like = getattr(symbolic.tracing.get(), "first", None)
+    if like is None or symbolic.resolved(array).batched or [*np.atleast_1d(shape)][:1] != [None]:
         return None
-    return record("rows", (trace.first, record("numpy:broadcast_to", (array, (1, *shape[1:])), {})), {})
+    return record("rows", (like, record("numpy:broadcast_to", (array, (1, *shape[1:])), {})), {})
 
 
 def _resolved(name: str) -> Callable:
@@ -245,7 +238,7 @@ def _resolved(name: str) -> Callable:
     if isinstance(found, np.ufunc):
         return found.reduce if method == "reduce" else found.accumulate if method == "accumulate" else found
     if found is None or not is_traceable(function, module == "numpy.linalg"):
-        shown = f"{module.replace('numpy', 'np')}.{function}"
+        shown = name.replace(":", ".")
         raise ValueError(f"expected a function of NumPy that can be traced and differentiated, got {shown}")
     return found
 
