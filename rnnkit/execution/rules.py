@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.compiler.autodiff.reverse import Reverse, has_kernels
+from rnnkit.compiler.autodiff.reverse import Reverse
 from rnnkit.compiler.ir.evaluate import Evaluation, evaluate
 from rnnkit.compiler.ir.graph import BY_ROW, loops_of
 from rnnkit.compiler.ir.kinds import FLOATS
@@ -41,9 +41,8 @@ def _wrong(graph, given, rng) -> list[str]:
     for what, arrays in (("state", enumerate(states)), ("constant", enumerate(constants)), ("draw", draws.items())):
         inputs |= {(what, key): array for key, array in arrays}
     tested = [node for node in _passed(graph) if not loops_of(node) and node.op not in (*BY_ROW, "function")]
-    for node in tested:
-        if node.op == "ruled":  # what stands for the cotangent in a rule
-            inputs[node.attr] = rng.standard_normal((*x.shape[: node.attr[0] == "sequence"], *node.shape))
+    for node in (one for one in tested if one.op == "ruled"):  # what stands for the cotangent in a rule
+        inputs[node.attr] = rng.standard_normal((*x.shape[: node.attr[0] == "sequence"], *node.shape))
     values = evaluate([a for node in tested for a in (node, *node.args)], inputs, np.float64)
     found, graph = [], graph.copy()
     for node in tested:
@@ -61,14 +60,13 @@ def _passed(graph) -> list:
         if node.id not in passed:
             passed[node.id] = node
             stack += _operands(node)
-    tested = lambda node: node.op != "ruled" or node.attr[1][0] == "cotangent" or has_kernels(node)
-    return [node for _, node in sorted(passed.items()) if tested(node)]
+    of_rnnkit = lambda node: node.op == "ruled" and node.attr[0] and node.attr[1][0] != "cotangent"
+    return [node for _, node in sorted(passed.items()) if not of_rnnkit(node)]
 
 
 def _operands(node) -> tuple:
     """Return the operands that a node's rule is about."""
-    count = len(node.args) if node.op != "ruled" or has_kernels(node) else 1 + len(node.args) // 2
-    return node.args[node.op == "ruled" : count]
+    return node.args[1 : 1 + len(node.args) // 2] if node.op == "ruled" else node.args
 
 
 def _is_right(graph, node, values, inputs, rng) -> bool:
@@ -79,7 +77,7 @@ def _is_right(graph, node, values, inputs, rng) -> bool:
     ways = {a.id: rng.standard_normal(values[a.id].shape) for a in operands if a.op != "literal" and a.kind in FLOATS}
     parts = [(a, g) for a in operands if a.id in ways and (g := reverse.total(a)) is not None]
     parts += [(a, reverse.outer_product(*pair)) for a in operands for pair in reverse.outer.get(a.id, ())]
-    top = node.args[0] if node.op == "ruled" and not has_kernels(node) else node
+    top = node.args[0] if node.op == "ruled" else node
     result = Evaluation([top], np.float64, known=frozenset(a.id for a in operands))
     gradient = Evaluation([g for _, g in parts], np.float64, known=frozenset(values))
 

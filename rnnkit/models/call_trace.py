@@ -57,10 +57,6 @@ class CallTrace:
             if (self.added or self.assigned) and (found := leaves(result)):
                 first = iter([Effects(self.added, list(self.assigned.values()), layer.dtype).behind(found[0])])
                 result = mapped(result, lambda one: next(first, one))
-        except TypeError as error:
-            if "NoneType" in str(error):
-                error.add_note("the batch size is None while `call` is read; rnnkit.keras.ops.zeros, tile, … take it")
-            raise
         finally:
             symbolic.tracing.reset(token)
         if not (found := leaves(result)) and not (nothing and not self.added and not self.assigned):

@@ -446,9 +446,6 @@ def test_what_call_cannot_do_is_refused_with_what_to_write():
     def own(call):
         return type("Own", (SubclassedLayer,), {"call": call})()
 
-    with pytest.raises(TypeError) as caught:
-        own(lambda self, x: np.zeros((x.shape[0], 2)) + x)(np.ones((3, 2)))
-    assert any("rnnkit.keras.ops.zeros" in note for note in caught.value.__notes__)
     for wrong in (1j, np.array([1j, 2.0])):
         with pytest.raises(TypeError, match="expected real numbers and arrays, .* got complex"):
             own(lambda self, x, wrong=wrong: x * wrong)(np.ones((3, 2)))

@@ -82,7 +82,7 @@ class Reverse:
         used = self.reached()
         for node in reversed(nodes):
             if node.id in used:
-                used.update(a.id for a in (node.args[1:] if has_kernels(node) else node.args))
+                used.update(a.id for a in (node.args[1:] if _has_kernels(node) else node.args))
         nodes = [node for node in nodes if node.id in used]
         chosen = [a for node in nodes if node.op == "where" for a in node.args[1:]]
         self.unsure |= self.graph.under(chosen)
@@ -285,7 +285,7 @@ class Reverse:
 
     def _ruled(self, node, g):
         """Apply the user's rule, with the cotangent in the place of the input that stands for it; or a kernel's."""
-        if has_kernels(node):
+        if _has_kernels(node):
             kernel, arg = node.attr[1][0], node.args[1]
             back, of = kernel.back, {"x": [arg], "y": [node], "shape": []}[kernel.reads]
             if not of:
@@ -337,7 +337,7 @@ class Reverse:
             self.add(arg, self.graph.einsum(f"{letters}->{inputs[i]}", g, *others))
 
 
-def has_kernels(node: Node) -> bool:
+def _has_kernels(node: Node) -> bool:
     """Tell whether a node's value and cotangent are computed at once, rather than by the nodes of its formula."""
     return node.op == "ruled" and isinstance(node.attr[1][0], Kernel) and node.attr[1][0].back is not None
 
