@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.compiler.autodiff.reverse import Reverse
+from rnnkit.compiler.autodiff.reverse import Reverse, reverse_step
 from rnnkit.compiler.ir.evaluate import Evaluation, evaluate
 from rnnkit.compiler.ir.graph import BY_ROW, loops_of
 from rnnkit.compiler.ir.kinds import FLOATS
@@ -40,28 +40,20 @@ def _wrong(graph, given, rng) -> list[str]:
     inputs: dict = {("x", None): x} | {("weight", name): array for name, array in weights.items()}
     for what, arrays in (("state", enumerate(states)), ("constant", enumerate(constants)), ("draw", draws.items())):
         inputs |= {(what, key): array for key, array in arrays}
-    tested = [node for node in _passed(graph) if not loops_of(node) and node.op not in (*BY_ROW, "function")]
-    for node in (one for one in tested if one.op == "ruled"):  # what stands for the cotangent in a rule
-        inputs[node.attr] = rng.standard_normal((*x.shape[: node.attr[0] == "sequence"], *node.shape))
+    reverse, tested = reverse_step(graph, np.float64), []
+    reached, found = reverse.reached(), []
+    for node in graph.live():
+        if node.op == "ruled":  # what stands for the cotangent in a rule
+            inputs[node.attr] = rng.standard_normal((*x.shape[: node.attr[0] == "sequence"], *node.shape))
+        of_rnnkit = node.op in BY_ROW or (node.op == "ruled" and node.attr[0] and node.attr[1][0] != "cotangent")
+        if node.id in reached and node.args and node.batched and not loops_of(node) and not of_rnnkit:
+            tested.append(node)
     values = evaluate([a for node in tested for a in (node, *node.args)], inputs, np.float64)
-    found, graph = [], graph.copy()
     for node in tested:
-        if node.args and node.batched and node.kind in FLOATS and not _is_right(graph, node, values, inputs, rng):
+        if not _is_right(reverse.graph, node, values, inputs, rng):
             name = f"the function {node.attr[1][-1]!r}" if node.op == "ruled" else node.op
             found.append(f"{name}, in the line {node.line!r}," if node.line else name)
     return found
-
-
-def _passed(graph) -> list:
-    """Return the nodes that a cotangent of a result passes, in order; it goes round what a rule stands for."""
-    passed, stack = {}, [graph.output, *graph.states]
-    while stack:
-        node = stack.pop()
-        if node.id not in passed:
-            passed[node.id] = node
-            stack += _operands(node)
-    of_rnnkit = lambda node: node.op == "ruled" and node.attr[0] and node.attr[1][0] != "cotangent"
-    return [node for _, node in sorted(passed.items()) if not of_rnnkit(node)]
 
 
 def _operands(node) -> tuple:
