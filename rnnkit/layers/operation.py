@@ -238,9 +238,8 @@ def _resolved(name: str) -> Callable:
     if isinstance(found, np.ufunc):
         return found.reduce if method == "reduce" else found.accumulate if method == "accumulate" else found
     if found is None or not is_traceable(function, module == "numpy.linalg"):
-        raise ValueError(
-            f"expected a NumPy function that can be traced and differentiated, got {name.replace(':', '.')}"
-        )
+        shown = f"np{name[5:]}".replace(":", ".")
+        raise ValueError(f"expected a function of NumPy that can be traced and differentiated, got {shown}")
     return found
 
 

@@ -449,7 +449,7 @@ def test_what_call_cannot_do_is_refused_with_what_to_write():
     for wrong in (1j, np.array([1j, 2.0])):
         with pytest.raises(TypeError, match="expected real numbers and arrays, .* got complex"):
             own(lambda self, x, wrong=wrong: x * wrong)(np.ones((3, 2)))
-    with pytest.raises(ValueError, match="differentiated, got numpy.fft.fft$"):
+    with pytest.raises(ValueError, match="differentiated, got np.fft.fft$"):
         own(lambda self, x: np.fft.fft(x))(np.ones((3, 2)))
     with pytest.raises(TypeError, match="expected 'w' to hold real numbers, got dtype complex64"):
         own(lambda self, x: x).add_weight(shape=(2,), dtype="complex64", name="w")
