@@ -16,7 +16,7 @@ from rnnkit.compiler.ir.graph import INPUTS, Node
 from rnnkit.compiler.ir.matrix_functions import Kernel
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, REDUCTIONS
 
-LARGE = 1 << 14  # numbers of a value from which on its memory counts
+LARGE = 1 << 16  # numbers of all values from which on their memory counts
 
 
 class LongLoop(RuntimeError):
@@ -40,10 +40,10 @@ class Evaluation:
     """
 
     def __init__(self, nodes, dtype, within=None, rounds=None, known=frozenset(), lean=False):
-        self._wanted, self._dtype = nodes, np.dtype(dtype)
+        self._itemsize = np.dtype(dtype).itemsize
         self._literals: dict[int, np.ndarray] = {}
         self._given: list[tuple[int, tuple]] = []
-        self._steps: list[tuple[int, Callable[..., np.ndarray], list[int]]] = []
+        self._steps: list[memory.Step] = []
         loops: dict[int, _Rounds] = {}
         seen: dict[int, Node] = {}
         self.outside: list = []
@@ -74,31 +74,26 @@ class Evaluation:
                     self._literals[node.id] = literal
                 elif node.op == "ruled":
                     kernel = node.attr[1][0] if isinstance(node.attr[1][0], Kernel) else _same
-                    self._steps.append((node.id, kernel, [a.id for a in args]))
+                    self._steps.append((node, kernel, [a.id for a in args]))
                 elif node.op == "loop":
-                    self._steps.append((node.id, loops[node.id], [a.id for a in args]))
+                    self._steps.append((node, loops[node.id], [a.id for a in args]))
                 else:
-                    self._steps.append((node.id, _function(node, dtype), [a.id for a in args]))
+                    self._steps.append((node, _function(node, dtype), [a.id for a in args]))
         self._over: list[set[int]] = [set() for _ in self._steps]  # what no later step reads
         later = {node.id for node in nodes}
         for over, (_, _, arguments) in zip(reversed(self._over if lean else []), reversed(self._steps), strict=False):
             over |= set(arguments) - later
             later |= over
         given = [*(number for number, _ in self._given), *(node.id for node in self.outside)]
-        self._rows_of = next((number for number in given if seen[number].batched), None)  # the number of a value
-        computed = [seen[number] for number, _, _ in self._steps] if lean else []
-        self._largest = max((node.size for node in computed if node.batched or self._rows_of is None), default=0)
-        self._planned = cache(lambda: self._plan(computed))
-
-    def _plan(self, computed: list[Node]) -> tuple[list[int | None], int]:
-        """The operands that are written over, and the bytes that are there at most, of a row if there are rows."""
-        steps = [(node, arguments) for node, (_, _, arguments) in zip(computed, self._steps, strict=True)]
-        return memory.overwritten(steps, self._wanted), memory.peak(steps, self._wanted) * self._dtype.itemsize
+        self._of_rows = next((number for number in given if seen[number].batched), None)  # a value that has the rows
+        computed = [node for node, *_ in self._steps if node.batched or self._of_rows is None] if lean else []
+        self._size = sum(node.size for node in computed)
+        self._overwritten = cache(lambda: memory.overwritten(self._steps, nodes))
 
     @property
     def known(self) -> frozenset[int]:
         """The numbers of the nodes that it finds, but for literals."""
-        return frozenset([number for number, _ in self._given] + [number for number, _, _ in self._steps])
+        return frozenset([number for number, _ in self._given] + [node.id for node, *_ in self._steps])
 
     @property
     def calls(self) -> tuple[int, int]:
@@ -114,17 +109,17 @@ class Evaluation:
         values.update(zip([node.id for node in self.outside], outside, strict=True))
         for number, key in self._given:
             values[number] = inputs[key]
-        rows = 1 if self._rows_of is None else len(values[self._rows_of])
+        size = self._size if self._of_rows is None else self._size * len(values[self._of_rows])
         places: Iterable[int | None] = repeat(None)
-        if rows * self._largest > LARGE and like is None:
-            places, most = self._planned()
-            allocation.expect(rows * most)
-        for (number, function, arguments), over, place in zip(self._steps, self._over, places, strict=False):
+        if size > LARGE and like is None:
+            places = self._overwritten()
+            allocation.expect(size * self._itemsize)
+        for (node, function, arguments), over, place in zip(self._steps, self._over, places, strict=False):
             given = [values[a] for a in arguments]
-            if place is not None and values[place].size > LARGE and all(one.flags.c_contiguous for one in given):
-                values[number] = function(*given, out=values[place])
+            if place is not None and all(one.flags.c_contiguous for one in given):
+                values[node.id] = function(*given, out=values[place])
             else:
-                values[number] = function(*given)
+                values[node.id] = function(*given)
             del given
             for one in over:
                 del values[one]
@@ -349,7 +344,7 @@ def _choice(node) -> Callable[..., np.ndarray]:
     return chosen
 
 
-_MANY = 1 << 12  # floats
+_MANY = 1 << 9  # floats
 
 
 def _at_places(args, node):

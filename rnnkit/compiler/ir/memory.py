@@ -1,8 +1,8 @@
-"""The memory of a graph's values in NumPy: which operands may be written over, and how much there is at a time."""
+"""The memory of a graph's values in NumPy: which operands may be written over."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from rnnkit.compiler.ir.graph import Node
 from rnnkit.compiler.ir.kinds import FLOATS
 from rnnkit.compiler.ir.operations import OPERATIONS, REDUCTIONS
 
-Step = tuple[Node, Sequence[int]]  # a node that is computed, and the numbers of those that it is computed of
+Step = tuple[Node, Callable, Sequence[int]]  # a node, what computes it, and the numbers of those that it is computed of
 
 
 def is_ufunc(node: Node) -> bool:
@@ -41,13 +41,13 @@ def overwritten(steps: Sequence[Step], wanted: Iterable[Node]) -> list[int | Non
             members.setdefault(target, set()).update(group)
             memory.update(dict.fromkeys(group, target))
 
-    made = {node.id: node for node, _ in steps}
-    for node, arguments in steps:
+    made = {node.id: node for node, *_ in steps}
+    for node, _, arguments in steps:
         joined([node.id] if _is_new(node) else [node.id, *arguments])
     kept = {memory.get(node.id) for node in wanted}
-    kept |= {memory.get(number) for _, arguments in steps for number in arguments if number not in made}
+    kept |= {memory.get(number) for *_, arguments in steps for number in arguments if number not in made}
     found: list[int | None] = []
-    for node, arguments in reversed(steps):
+    for node, _, arguments in reversed(steps):
         over = [
             number
             for number in arguments
@@ -60,17 +60,3 @@ def overwritten(steps: Sequence[Step], wanted: Iterable[Node]) -> list[int | Non
         found.append(over[0] if over and is_ufunc(node) else None)
         kept |= {memory[number] for number in arguments if number in made}
     return found[::-1]
-
-
-def peak(steps: Sequence[Step], wanted: Iterable[Node]) -> int:
-    """Return how many numbers the values have at most at a time, without views; of a row if there are rows."""
-    steps = [(node, arguments) for node, arguments in steps if node.batched] or steps
-    last = {number: i for i, (_, arguments) in enumerate(steps) for number in arguments}
-    last.update((node.id, len(steps)) for node in wanted)
-    sizes = {node.id: node.size for node, _ in steps if node.op not in ("view", "ruled")}
-    now = most = 0
-    for i, (node, arguments) in enumerate(steps):
-        now += sizes.get(node.id, 0)
-        most = max(most, now)
-        now -= sum(sizes.get(number, 0) for number in {*arguments} if last[number] == i)
-    return most
