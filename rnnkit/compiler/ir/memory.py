@@ -13,7 +13,24 @@ from rnnkit.compiler.ir.operations import OPERATIONS, REDUCTIONS
 Step = tuple[Node, Callable, Sequence[int]]  # a node, what computes it, and the numbers of those that it is computed of
 
 
-def is_ufunc(node: Node) -> bool:
+def overwritten(steps: Sequence[Step], wanted: Iterable[Node]) -> list[int | None]:
+    """Return the number of the operand that each step may write its result to, None where there is none.
+
+    It is one that a step has made, of the result's shape and kind, and that no later step, no view and no caller reads.
+    """
+    made = {node.id: node for node, *_ in steps if _is_new(node)}
+    read = {node.id for node in wanted}
+    read.update(number for node, _, arguments in steps if not _is_new(node) for number in arguments)
+    found: list[int | None] = []
+    for node, _, arguments in reversed(steps):
+        free = [made[number] for number in arguments if number in made and number not in read]
+        alike = (one.id for one in free if (one.shape, one.kind, one.batched) == (node.shape, node.kind, node.batched))
+        found.append(next(alike, None) if _is_ufunc(node) else None)
+        read.update(arguments)
+    return found[::-1]
+
+
+def _is_ufunc(node: Node) -> bool:
     """Tell whether NumPy computes a node by a function that writes its result where one says."""
     operation = OPERATIONS.get(node.op)
     return operation is not None and node.kind in FLOATS and isinstance(operation.evaluate, np.ufunc)
@@ -21,42 +38,4 @@ def is_ufunc(node: Node) -> bool:
 
 def _is_new(node: Node) -> bool:
     """Tell whether a value surely has memory of its own."""
-    return is_ufunc(node) or node.op in ("where", "product", *REDUCTIONS)
-
-
-def overwritten(steps: Sequence[Step], wanted: Iterable[Node]) -> list[int | None]:
-    """Return the number of the operand that each step may write its result to, None where there is none.
-
-    It is one that a step has made, of the result's shape and kind, and no later step, and nobody else, reads its
-    memory, by itself or by a view of it.
-    """
-    memory: dict[int, int] = {}  # of each value, the number of a value that may share it
-    members: dict[int, set[int]] = {}
-
-    def joined(numbers: Iterable[int]) -> None:
-        found = {memory.setdefault(number, number) for number in numbers}
-        target = min(found)
-        for one in found:
-            group = members.pop(one, {one})
-            members.setdefault(target, set()).update(group)
-            memory.update(dict.fromkeys(group, target))
-
-    made = {node.id: node for node, *_ in steps}
-    for node, _, arguments in steps:
-        joined([node.id] if _is_new(node) else [node.id, *arguments])
-    kept = {memory.get(node.id) for node in wanted}
-    kept |= {memory.get(number) for *_, arguments in steps for number in arguments if number not in made}
-    found: list[int | None] = []
-    for node, _, arguments in reversed(steps):
-        over = [
-            number
-            for number in arguments
-            if number in made
-            and memory[number] not in kept
-            and _is_new(made[number])
-            and (made[number].shape, made[number].kind) == (node.shape, node.kind)
-            and made[number].batched == node.batched
-        ]
-        found.append(over[0] if over and is_ufunc(node) else None)
-        kept |= {memory[number] for number in arguments if number in made}
-    return found[::-1]
+    return _is_ufunc(node) or node.op in ("where", "product", *REDUCTIONS)
