@@ -113,9 +113,11 @@ import numpy as np, rnnkit as rk
 layer, x = rk.ArrayFunction(lambda x: np.tanh(2 * x + 1) * x - x / (1 + x * x)), np.ones((64, 100, 64), "float32")
 def pages():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    y, pullback = layer.vjp(x)
+    pullback = layer.vjp(x)[1]
     pullback(y)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+for _ in range(8):
+    y = layer(x)
 print(*[pages() for _ in range(8)])
 """
 
