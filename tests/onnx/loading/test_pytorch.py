@@ -18,8 +18,8 @@ FOLDER = pathlib.Path(__file__).parents[1] / "data"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.onnx"))
 LAYERS = {
     "tagger": ["Embedding", "Bidirectional", "Bidirectional", "Dense"],
-    "forecaster": ["GRU", "OverSteps", "Arrange", "Dense", "Dense"],
-    "pooled": ["Operation", "SimpleRNN", "OverSteps"],
+    "forecaster": ["GRU", "ArrayOperation", "ArrayOperation", "Dense", "Dense"],
+    "pooled": ["Operation", "SimpleRNN", "ArrayOperation", "ArrayOperation"],
     "stateful": ["LSTM"],
     "translator": ["GRU", "GRU", "Concatenate", "Dense"],
 }
