@@ -103,17 +103,6 @@ def _reduce(op):
     return lambda x, axes: REDUCTIONS[op](x, axis=tuple(axis + 1 for axis in axes))
 
 
-def softmax(x, axis):
-    """Compute exponentials that sum to 1 along an axis of features."""
-    found = np.exp(x - np.max(x, axis=axis + 1, keepdims=True))
-    return found / np.sum(found, axis=axis + 1, keepdims=True)
-
-
-def log_softmax(x, axis):
-    shifted = x - np.max(x, axis=axis + 1, keepdims=True)
-    return shifted - np.log(np.sum(np.exp(shifted), axis=axis + 1, keepdims=True))
-
-
 def layer_norm(x, *scale_and_bias, axes, epsilon):
     """Normalize to mean 0 and variance 1 along axes of features, then scale and shift."""
     axis = tuple(a + 1 for a in axes)
@@ -144,14 +133,14 @@ OPERATIONS: dict[str, Callable] = {
     "Expand": lambda x, *like, shape: np.broadcast_to(x, _sized(x, shape, *like)),
     "LayerNormalization": layer_norm,
     "Length": lambda x: np.zeros_like(x.reshape((x.shape[0], -1))[:, 0]) + x.shape[1],
-    "LogSoftmax": log_softmax,
+    "LogSoftmax": lambda x, axis: activations.log_softmax(x, axis + 1),
     "NotZero": lambda x: x != 0,
     "Number": lambda x: np.where(x, 1.0, 0.0),
     "Product": np.matmul,
     "Reshape": lambda x, shape: x.reshape(_sized(x, shape)),
     "Slice": lambda x, axis, start, stop, step: x[(slice(None),) * (axis + 1) + (slice(start, stop, step),)],
     "Rows": lambda x, like: np.broadcast_to(x, (like.shape[0], *np.shape(x))),
-    "Softmax": softmax,
+    "Softmax": lambda x, axis: activations.softmax(x, axis + 1),
     "Steps": lambda x: np.zeros_like(x.reshape((*x.shape[:2], -1))[:, :, 0]) + np.arange(x.shape[1]),
     "Squeeze": lambda x, axes: np.squeeze(x, axis=tuple(axis + 1 for axis in axes)),
     "Take": lambda x, axis, places: np.take(x, np.array(places), axis=axis + 1),
