@@ -11,9 +11,8 @@ import numpy as np
 
 from rnnkit.layers.rnn import RNN
 from rnnkit.onnx.loading.axes import BATCH, TIME, Array, Axis, Constant, Forms, Value
-from rnnkit.onnx.loading.cells import Program, ScanCell
+from rnnkit.onnx.loading.cells import ScanCell
 from rnnkit.onnx.loading.graph import Node, axis_of, operator
-from rnnkit.onnx.loading.layers import Operation
 from rnnkit.onnx.loading.step_target import Steps, features_of
 
 _BACKWARDS = {"axis": 0, "start": None, "stop": None, "step": -1}  # options of a slice along time
@@ -206,9 +205,7 @@ class _Run:
             start, stop = stop, stop + size
             one = y
             if len(sizes) > 1:
-                cut = [["Slice", [0], {"axis": 0, "start": start, "stop": stop, "step": 1}]]
-                program = Program([[sum(sizes)]], [], cut, [1])
-                one = Operation(program.config(), dtype=target.dtype)(y)
+                one = target.function("Slice", [y], axis=1, start=start, stop=stop, step=1)
             if turned:
                 one = target.function("Slice", [one], **_BACKWARDS)
             found.append(target.shaped(one, 2, self.forms.shape(result.axes)))
