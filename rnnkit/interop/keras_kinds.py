@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Mapping
-from functools import cache
 from typing import Any, NamedTuple
 
 from rnnkit import constraints, initializers, regularizers
@@ -167,7 +166,6 @@ _OWN = {"ArrayFunction", "Lambda"}  # layers that Keras hasn't, or has as others
 WRAPPING = ("RNN", "Bidirectional", "TimeDistributed")
 
 
-@cache
 def taken(make: type) -> list[str]:
     """Return the options of a class of rnnkit that Keras's class of its name has, too."""
     options = dict.fromkeys(one.name for one in parameters(make))
@@ -196,9 +194,9 @@ def known() -> list[str]:
 
 def arguments(make: type, config: Mapping[str, Any], what: str, custom: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of rnnkit's class for a configuration of Keras; a ValueError for an unsupported option."""
-    found = {}
+    found, both = {}, taken(make)
     for name, value in config.items():
-        if name in taken(make):
+        if name in both:
             found[name] = converted(name, value, f"{name} of {what}", custom)
         elif name not in _COMMON and not (name in IGNORED and IGNORED[name].is_harmless(value)):
             raise ValueError(f"expected {what} without {name}={value!r}, an option that rnnkit hasn't")
