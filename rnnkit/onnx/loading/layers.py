@@ -50,6 +50,7 @@ class ArrayOperation(Traced):
 
     `sizes` are those of the result behind the batch, if lengths don't change them.
 
+    >>> import numpy as np
     >>> last = [["Slice", [0], {"axis": 0, "start": -1, "stop": None, "step": 1}]]
     >>> ArrayOperation({"inputs": [[None]], "instructions": last, "outputs": [1]})(np.array([[1.0, 2.0, 3.0]]))
     array([[3.]])
