@@ -79,7 +79,8 @@ class Layers:
 
     def reshaped(self, tensor: SymbolicTensor, kept: int, sizes: Sequence[int]) -> SymbolicTensor:
         """Reshape the features of a tensor by a layer."""
-        found = self.function("Reshape", [tensor], shape=[*[None] * (kept - 1), *sizes])
+        known, shape = None if kept == 2 else list(sizes), [*[None] * (kept - 1), *sizes]
+        found = self.function("Reshape", [tensor], known, shape=shape)
         self._reshaped[found] = (tensor, kept)
         return found
 
@@ -100,10 +101,10 @@ class Layers:
                 return tensor
         raise ValueError("expected a length that an input has, got one that is computed")
 
-    def function(self, op: str, tensors: Sequence[SymbolicTensor], **options) -> SymbolicTensor:
+    def function(self, op: str, tensors: Sequence[SymbolicTensor], sizes=None, **options) -> SymbolicTensor:
         """Return one operation on whole arrays."""
         inputs, refs = [list(one.shape[1:]) for one in tensors], list(range(len(tensors)))
-        return self._on_arrays(Program(inputs, [], [[op, refs, options]], [len(refs)]), [], tensors)
+        return self._on_arrays(Program(inputs, [], [[op, refs, options]], [len(refs)]), [], tensors, sizes=sizes)
 
     def _on_arrays(self, program: Program, weights, tensors, name="", sizes=None) -> SymbolicTensor:
         layer = ArrayOperation(program.config(), sizes, dtype=self.dtype, name=self.named(name))

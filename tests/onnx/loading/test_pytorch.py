@@ -84,6 +84,13 @@ def test_a_loaded_model_streams():
     assert np.array_equal(y, model(x))
 
 
+def test_an_error_of_c_is_about_the_layer_that_c_lacks(tmp_path):
+    """Reshapes of states have sizes that are known, whatever stands for their axes."""
+    model = rk.onnx.load(FOLDER / "stateful.onnx")
+    with pytest.raises(ValueError, match="'lstm.LSTM' .* is given initial_state"):
+        rk.export_c(model, tmp_path)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_configuration(name):
     model = onnx.load(FOLDER / f"{name}.onnx")
