@@ -18,7 +18,7 @@ from rnnkit.forecast.fitting.held_out import Calibration, Ends, centred, leads_o
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
 from rnnkit.forecast.models import demand
 from rnnkit.forecast.models.autoregression import Autoregression, able
-from rnnkit.forecast.models.exponential_smoothing import ExponentialSmoothing
+from rnnkit.forecast.models.exponential_smoothing import FORMS, ExponentialSmoothing
 from rnnkit.forecast.models.forecaster import (
     LEVEL,
     Ahead,
@@ -225,13 +225,15 @@ class Auto(Together):
         """Return the models but the network; all but `_WHOLE` take values whose seasons are `apart`, if they are."""
         periods = periods_of(season)
         period = None if apart or periods == (1,) else periods[0]
-        made = (
-            Theta(period),
-            ExponentialSmoothing(period),
-            LastCycle(periods[-1]),
-            Autoregression(periods),
-        )
-        return dict(zip(self.models, made, strict=False))
+        made = {
+            "theta": Theta(period),
+            "standard theta": Theta(period, theta=2.0),
+            "smoothing": ExponentialSmoothing(period),
+            "damped": ExponentialSmoothing(period, form=[form for form in FORMS if "d" in form]),
+            "last cycle": LastCycle(periods[-1]),
+            "autoregression": Autoregression(periods),
+        }
+        return {name: made[name] for name in self.models[:-1]}
 
     def _network(self, season: int, leads: int):
         network = GlobalRNN(season, leads=leads, seed=self.seed)
@@ -243,6 +245,7 @@ class Auto(Together):
         return 2 + epochs  # one stage for the other models
 
     def _learned(self, series: Blocks, progress: Progress = None):
+        self.models = Auto.models  # not those of a file
         seasons = self._seasons_of(series)
         leads = leads_of(seasons[0])
         series, demands = demand.split(series, seasons[0])
@@ -455,11 +458,16 @@ class Auto(Together):
 
     @classmethod
     def _of_saved(cls, saved):
-        if saved.arrays.get("fitted/weights", np.zeros((0, 0))).shape[1] != len(_FITTED) - 1:
+        names = {len(names) - 2: names for names in (cls.models, _EARLIER)}
+        count = saved.arrays.get("fitted/weights", np.zeros((0, 0))).shape[1]
+        if count not in names:
             raise ValueError("expected weights of the models; the file is of an earlier version: fit the series again")
-        return super()._of_saved(saved)
+        found = super()._of_saved(saved)
+        found.models = names[count]
+        return found
 
 
+_EARLIER = ("theta", "standard theta", "smoothing", "damped", "last cycle", "autoregression", "network")  # of files
 _FITTED = Auto.models[:-1]  # the models but the network
 _WHOLE = Auto.models[-3:-1]  # those that take values with their seasons
 

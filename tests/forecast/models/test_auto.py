@@ -1,5 +1,7 @@
 """The combination: weights by held-out ends, calibrated bands, panels of any shape."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -339,10 +341,25 @@ def test_a_file_with_other_models_is_named(panel, tmp_path):
 
     Auto(4).fit(panel).save(tmp_path / "model.npz")
     arrays, about = load_arrays(tmp_path / "model.npz")
-    arrays["model/fitted/weights"] = np.ones((len(panel), 5))
+    arrays["model/fitted/weights"] = np.ones((len(panel), 4))
     save_arrays(tmp_path / "model.npz", arrays, about)
     with pytest.raises(ValueError, match="earlier version"):
         Auto.load(tmp_path / "model.npz")
+
+
+def test_a_file_from_before_models_went_is_read(tmp_path):
+    """Its forecasts are those of its own seven models, also once more saved; a new fit has today's models."""
+    folder = Path(__file__).parent / "data"
+    model, forecasts = Auto.load(folder / "earlier_auto.npz"), np.load(folder / "earlier_auto_forecasts.npy")
+    model.save(tmp_path / "again.npz")
+    for one in (model, Auto.load(tmp_path / "again.npz")):
+        np.testing.assert_allclose(one.predict(6), forecasts, rtol=1e-6)
+        assert len(one.weights) == 7 and set(one.leaderboard()["model"]) == {*one.models[:-1], one.name}
+        assert np.isfinite(one.fitted()[:, 1:]).all()
+    panel = np.linspace(1, 9, 60) + np.sin(np.arange(60.0))
+    again = model.fit(panel)
+    assert again.models == Auto.models
+    np.testing.assert_array_equal(again.predict(6), Auto(4).fit(panel).predict(6))
 
 
 @pytest.mark.parametrize("make", [Auto, rk.forecast.Theta, rk.forecast.ExponentialSmoothing])
