@@ -11,6 +11,7 @@ _DECREASE = 1e-4  # share of the decrease predicted by the slope that a step has
 _SHORTER = 0.3  # the factor that shortens a step
 _LONGEST = 3.0  # the largest norm of a step, for unknowns of a size about 1
 _TOGETHER = 2**16  # entries of the matrices that are updated at once, which stay in a cache
+_ASKED = 8  # evaluations, from twice as many on, after which it is asked which rows are hopeless
 _SMALLEST = 1e-8  # the least factor of a step before a row's search ends
 
 
@@ -28,6 +29,7 @@ def minimize_rows(
     *,
     iterations: int = 100,
     tolerance: float = 1e-7,
+    hopeless: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
 ) -> Minimum:
     """Minimise a function of every row by itself, with BFGS and a backtracking line search.
 
@@ -38,7 +40,7 @@ def minimize_rows(
     ``function(rows, x)``, with numbers ``(R,)`` of the rows and unknowns ``(R, D)``, returns values ``(R,)`` and
     gradients ``(R, D)``; a value that isn't finite shortens the step. `start` ``(N, D)``, of a size about 1, isn't
     modified. A row ends after `iterations` evaluations besides the first, or two steps that lowered its value by less
-    than the share `tolerance` of it.
+    than the share `tolerance` of it, or where ``hopeless(rows, values)`` says so, which is asked from time to time.
 
     >>> import numpy as np
     >>> aims = np.array([1.0, -2.0, 3.0])
@@ -57,8 +59,11 @@ def minimize_rows(
     direction, each = _limited(-_times(inverse, gradient)), max(1, _TOGETHER // size**2)
     step, first, flat = np.ones(count), np.ones(count, bool), np.zeros(count, int)
     active = np.isfinite(value)
-    for _ in range(iterations):
+    for turn in range(iterations):
         rows = np.flatnonzero(active)
+        if hopeless is not None and turn % _ASKED == 0 and turn >= 2 * _ASKED:
+            active[rows] = ~hopeless(rows, value[rows])
+            rows = rows[active[rows]]
         if not len(rows):
             break
         tried = x[rows] + step[rows, None] * direction[rows]

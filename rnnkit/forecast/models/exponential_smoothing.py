@@ -20,6 +20,7 @@ _LOW, _HIGH = 1e-4, 0.9999  # of α, of β / α and of γ / (1 - α)
 _DAMPED = 0.8, 0.98  # of φ
 _LEAST = 1e-12  # added to sums of squared errors, in units of the scale, as a perfect fit would have log(0)
 _LEVEL, _SLOPE, _SEASON = 0.3, 0.03, 0.3  # change of a starting state per unit of its unknown, in the same units
+_CLOSE = 20.0  # most AICc above the least of forms that are fitted to the end, and anew with a series' end
 FLOOR = 1e-3  # of the level in `multiplicative_smoothing`
 _STARTS, _FLATTENING = (0.3, 0.1, 0.05, 0.95), (0.01, 0.9, 0.05, 0.9)  # α, β / α, γ / (1 - α), φ
 
@@ -122,8 +123,8 @@ class ExponentialSmoothing(SmoothingForecaster):
     def _groups(self) -> list[tuple[_Group, list[int]]]:
         """Return the groups of forms, and the trends to try in each."""
         groups = []
-        for multiplicative in (False, True):
-            for period in sorted({1, self.season or 1}):
+        for period in sorted({1, self.season or 1}):
+            for multiplicative in (False, True):
                 group = _Group(multiplicative, period)
                 trends = [i for i in range(len(TRENDS)) if FORMS[group.form(i)] in self._forms]
                 if trends:
@@ -133,22 +134,36 @@ class ExponentialSmoothing(SmoothingForecaster):
     def _fitted(self, values, lengths) -> dict[str, np.ndarray]:
         return self.chosen(values, lengths, [self._forms])[0]
 
-    def chosen(self, values: Any, lengths: Any, choices: Sequence[Sequence[str]]) -> list[dict[str, np.ndarray]]:
+    def chosen(
+        self, values: Any, lengths: Any, choices: Sequence[Sequence[str]], near: Any = -1
+    ) -> list[dict[str, np.ndarray]]:
         """Return, for each choice of forms, the fitted arrays of the best; every form is fitted once.
 
         Values ``(N, T)`` are NaN in gaps and after a series' end; the forms of a choice are among those of this
-        forecaster.
+        forecaster. Those of which ``near`` ``(N,)`` of an earlier fit has no bit are left out.
         """
+        near, scores = near * np.ones(len(values), int), np.full((len(FORMS), len(values)), np.inf)
         kept = [self._nothing(len(values)) for _ in choices]
         for group, trends in self._groups():
             able = self._able(group, values, lengths)
             if not len(able):
                 continue
-            found = _Fit(group, trends, values[able], lengths[able], self.iterations).run()
+            own = [group.form(trend) for trend in trends]
+            best = [
+                np.where(np.isin(own, [FORMS.index(form) for form in forms])[:, None], best["aicc"][able], -np.inf)
+                for best, forms in zip(kept, choices, strict=True)
+            ]
+            least = np.where(near[able] >> np.array(own)[:, None] & 1, np.max(best, axis=0), -np.inf)
+            found = _Fit(group, trends, values[able], lengths[able], self.iterations, least.ravel()).run()
+            scores[np.ix_(own, able)] = found["aicc"].reshape(len(trends), -1)
             for best, forms in zip(kept, choices, strict=True):
                 tried = [place for place, trend in enumerate(trends) if FORMS[group.form(trend)] in forms]
                 if tried:
                     _keep_better(best, found, able, group, trends, tried)
+        for best, forms in zip(kept, choices, strict=True):
+            at = [FORMS.index(form) for form in forms]
+            close = (scores[at] <= best["aicc"] + _CLOSE).astype(int)
+            best["near"] = (close << np.array(at)[:, None]).sum(axis=0)
         return kept
 
     def _nothing(self, count: int) -> dict[str, np.ndarray]:
@@ -263,7 +278,7 @@ def _keep_better(best, found, able, group: _Group, trends, tried) -> None:
     """Store the fit of the series `able`, with the trends at the indices `tried`, where it is the best so far."""
     count = len(able)
     aicc = found["aicc"].reshape(len(trends), -1)[tried]
-    first = np.argmin(np.where(np.isnan(aicc), np.inf, aicc), axis=0)
+    first = np.argmin(aicc, axis=0)
     least = aicc[first, np.arange(count)]
     # If no form has a finite AICc, take the first that could be fitted.
     better = (least < best["aicc"][able]) | (best["form"][able] < 0)
@@ -292,8 +307,8 @@ class _Fit:
     and season. Unknowns that a form lacks keep their starts.
     """
 
-    def __init__(self, group: _Group, trends: list[int], values, lengths, iterations: int):
-        self.group, self.iterations = group, iterations
+    def __init__(self, group: _Group, trends: list[int], values, lengths, iterations: int, least: np.ndarray):
+        self.group, self.iterations, self.least = group, iterations, least
         self.scale = _Scale.of(values, group.multiplicative)
         scaled, each = self.scale.scaled(values), len(trends)
         self.counts = np.tile((~np.isnan(values)).sum(axis=1), each)
@@ -309,32 +324,43 @@ class _Fit:
         self.free[:, [1, 5]] = ~none[:, None]
         self.free[:, 2] = m > 1
         self.free[:, 3] = self.trends == 2
+        self.unknowns = 1 + self.free.sum(axis=1) + (m > 1)
+        self.centre, self.width = np.tile(self.scale, each)
 
     def run(self) -> dict[str, np.ndarray]:
-        x, value, _ = minimize_rows(self._loss, self._start(_STARTS), iterations=self.iterations)
-        rows = np.flatnonzero((self.trends == 2) & (self.group.period == 1))
-        if len(rows):  # a curve that flattens out is a minimum of its own
-            loss = lambda part, x: self._loss(rows[part], x)
-            other = minimize_rows(loss, self._start(_FLATTENING)[rows], iterations=self.iterations)
-            better = other.value < value[rows]
-            x[rows[better]], value[rows[better]] = other.x[better], other.value[better]
+        again = np.flatnonzero((self.trends == 2) & (self.group.period == 1))
+        rows, count = np.append(np.arange(len(self.trends)), again), len(self.trends)
+        # A curve that flattens out is a minimum of its own.
+        x, value, _ = minimize_rows(
+            lambda part, x: self._loss(rows[part], x),
+            np.concatenate([self._start(_STARTS), self._start(_FLATTENING)[again]]),
+            iterations=self.iterations,
+            hopeless=lambda part, value: self._aicc(value, rows[part]) > self.least[rows[part]] + _CLOSE,
+        )
+        better = np.flatnonzero(value[count:] < value[again])
+        x[again[better]], value[again[better]] = x[count + better], value[count + better]
+        x, value = x[:count], value[:count]
         parameters, (level, trend, season), _ = self._model(np.arange(len(x)), x)
-        # The likelihood at its maximum: twice its negative logarithm, in the series' own units.
-        unknowns = 1 + self.free.sum(axis=1) + (self.group.period > 1)
-        centre, width = np.tile(self.scale, len(self.trends) // len(self.scale.width))
-        deviance = self.counts * (2 * value + 2 * np.log(width) + np.log(self.counts))
-        spare = self.counts - unknowns - 1
-        correction = np.where(spare > 0, 2 * unknowns * (unknowns + 1) / np.maximum(spare, 1), np.inf)
-        variance = self._variance(parameters, (level, trend, season), unknowns - 1)
+        variance = self._variance(parameters, (level, trend, season), self.unknowns - 1)
         variance = np.where(self.counts == 1, 1.0, variance)  # a single value has no residuals
-        aicc = deviance + 2 * unknowns + correction
         found_arrays = {"parameters": parameters, "level": level, "trend": trend, "season": season}
-        return found_arrays | {"centre": centre, "width": width, "variance": variance, "aicc": aicc}
+        found_arrays |= {"centre": self.centre, "width": self.width, "variance": variance}
+        return found_arrays | {"aicc": self._aicc(value, np.arange(count))}
+
+    def _aicc(self, value, rows) -> np.ndarray:
+        counts, unknowns = self.counts[rows], self.unknowns[rows]
+        # The likelihood: twice its negative logarithm, in the series' own units.
+        deviance = counts * (2 * value + 2 * np.log(self.width[rows]) + np.log(counts))
+        spare = counts - unknowns - 1
+        correction = np.where(spare > 0, 2 * unknowns * (unknowns + 1) / np.maximum(spare, 1), np.inf)
+        found = deviance + 2 * unknowns + correction
+        return np.where(np.isnan(found), np.inf, found)
 
     def _start(self, parameters) -> np.ndarray:
         start = np.zeros(self.free.shape)
         for i, (value, (low, high)) in enumerate(zip(parameters, _BOUNDS, strict=True)):
             start[:, i] = np.log((value - low) / (high - value))
+        start[np.isneginf(self.least)] = np.nan  # a value that isn't finite ends the search of a row
         return start
 
     def _model(self, rows, x):
