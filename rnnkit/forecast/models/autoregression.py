@@ -110,7 +110,7 @@ class Autoregression(SeasonalForecaster):
 
 
 def _recent(values, season: int, h: int, within: bool, apart: bool = False) -> np.ndarray:
-    """Return forecasts and spreads by the last values, and by season terms unless the season is `apart`; see `_many`."""
+    """Return forecasts and spreads by the last values, and season terms unless the season is `apart`; see `_many`."""
     scale, length = Scale.of(values), values.shape[1]
     if (alone := length > ROWS or np.isnan(values).any()) and len(values) > 1:
         return np.concatenate([_recent(one[None], season, h, within, apart) for one in values], axis=1)
