@@ -78,8 +78,8 @@ def minimize_rows(
         moved, turned = tried[good] - x[rows], gradients[good] - gradient[rows]
         gain = value[rows] - values[good]
         x[rows], value[rows], gradient[rows], step[rows] = tried[good], values[good], gradients[good], 1.0
-        for start in range(0, len(rows), each):
-            part = slice(start, start + each)
+        for first_row in range(0, len(rows), each):
+            part = slice(first_row, first_row + each)
             _update(inverse, direction, gradient, rows[part], moved[part], turned[part], first)
         flat[rows] = np.where(gain < tolerance * np.maximum(1.0, np.abs(value[rows])), flat[rows] + 1, 0)
         active[rows[flat[rows] >= 2]] = False

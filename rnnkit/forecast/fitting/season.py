@@ -160,7 +160,7 @@ def _bins(season: int, size: int) -> np.ndarray:
     return np.arange(-most, most + 1)
 
 
-def harmonics(times, period: float, count: int) -> np.ndarray:
+def harmonics(times, period: Any, count: int) -> np.ndarray:
     """Return sine and cosine of the first harmonics of a season: times ``(...)`` give ``(..., 2 * count)``."""
     angles = 2 * np.pi * np.arange(1, 1 + count) * np.asarray(times)[..., None] / period
     return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(*angles.shape[:-1], 2 * count)

@@ -143,28 +143,22 @@ class ExponentialSmoothing(SmoothingForecaster):
         forecaster. Those of which ``near`` ``(N,)`` of an earlier fit has no bit are left out.
         """
         near, scores = near * np.ones(len(values), int), np.full((len(FORMS), len(values)), np.inf)
-        kept = [self._nothing(len(values)) for _ in choices]
+        kept = [(self._nothing(len(values)), np.isin(FORMS, forms)) for forms in choices]
         for group, trends in self._groups():
-            able = self._able(group, values, lengths)
+            able, own = self._able(group, values, lengths), np.array([group.form(trend) for trend in trends])
             if not len(able):
                 continue
-            own = [group.form(trend) for trend in trends]
-            best = [
-                np.where(np.isin(own, [FORMS.index(form) for form in forms])[:, None], best["aicc"][able], -np.inf)
-                for best, forms in zip(kept, choices, strict=True)
-            ]
-            least = np.where(near[able] >> np.array(own)[:, None] & 1, np.max(best, axis=0), -np.inf)
+            least = np.max([np.where(asked[own, None], best["aicc"][able], -np.inf) for best, asked in kept], axis=0)
+            least = np.where(near[able] >> own[:, None] & 1, least, -np.inf)
             found = _Fit(group, trends, values[able], lengths[able], self.iterations, least.ravel()).run()
             scores[np.ix_(own, able)] = found["aicc"].reshape(len(trends), -1)
-            for best, forms in zip(kept, choices, strict=True):
-                tried = [place for place, trend in enumerate(trends) if FORMS[group.form(trend)] in forms]
-                if tried:
-                    _keep_better(best, found, able, group, trends, tried)
-        for best, forms in zip(kept, choices, strict=True):
-            at = [FORMS.index(form) for form in forms]
-            close = (scores[at] <= best["aicc"] + _CLOSE).astype(int)
-            best["near"] = (close << np.array(at)[:, None]).sum(axis=0)
-        return kept
+            for best, asked in kept:
+                if asked[own].any():
+                    _keep_better(best, found, able, group, trends, np.flatnonzero(asked[own]))
+        for best, asked in kept:
+            close = asked[:, None] & (scores <= best["aicc"] + _CLOSE)
+            best["near"] = (close * 2 ** np.arange(len(FORMS))[:, None]).sum(axis=0)
+        return [best for best, _ in kept]
 
     def _nothing(self, count: int) -> dict[str, np.ndarray]:
         return {
@@ -282,7 +276,7 @@ def _keep_better(best, found, able, group: _Group, trends, tried) -> None:
     least = aicc[first, np.arange(count)]
     # If no form has a finite AICc, take the first that could be fitted.
     better = (least < best["aicc"][able]) | (best["form"][able] < 0)
-    rows, places = able[better], (np.array(tried)[first] * count + np.arange(count))[better]
+    rows, places = able[better], (tried[first] * count + np.arange(count))[better]
     best["form"][rows] = [group.form(trends[place // count]) for place in places]
     best["season"][rows, : group.period] = found["season"][places]
     for name in ("parameters", "level", "trend", "centre", "width", "variance", "aicc"):
