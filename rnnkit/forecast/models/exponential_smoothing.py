@@ -53,7 +53,7 @@ class ExponentialSmoothing(SmoothingForecaster):
     ``AAdN`` its damped variant, ``AAA`` and ``MAM`` are Holt and Winters'. The recurrences are the cells
     `rnnkit.cells.additive_smoothing` and `rnnkit.cells.multiplicative_smoothing`. Smoothing parameters and starting
     states maximise the likelihood, for all series and forms in the same calls, with exact gradients and BFGS
-    (`rnnkit.optimizers.rowwise`).
+    (`rnnkit.optimizers.rowwise`); forms whose AICc is far above the least are left early.
 
     Parameters
     ----------
