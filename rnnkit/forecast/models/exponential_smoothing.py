@@ -142,7 +142,7 @@ class ExponentialSmoothing(SmoothingForecaster):
         Values ``(N, T)`` are NaN in gaps and after a series' end; the forms of a choice are among those of this
         forecaster. Those of which ``near`` ``(N,)`` of an earlier fit has no bit are left out.
         """
-        near, scores = near * np.ones(len(values), int), np.full((len(FORMS), len(values)), np.inf)
+        near, scores = near * np.ones(len(values), int), np.full((len(FORMS), len(values)), -np.inf)
         kept = [(self._nothing(len(values)), np.isin(FORMS, forms)) for forms in choices]
         for group, trends in self._groups():
             able, own = self._able(group, values, lengths), np.array([group.form(trend) for trend in trends])
@@ -151,12 +151,13 @@ class ExponentialSmoothing(SmoothingForecaster):
             least = np.max([np.where(asked[own, None], best["aicc"][able], -np.inf) for best, asked in kept], axis=0)
             least = np.where(near[able] >> own[:, None] & 1, least, -np.inf)
             found = _Fit(group, trends, values[able], lengths[able], self.iterations, least.ravel()).run()
-            scores[np.ix_(own, able)] = found["aicc"].reshape(len(trends), -1)
+            scores[np.ix_(own, able)] = found["aic"].reshape(len(trends), -1)
             for best, asked in kept:
                 if asked[own].any():
                     _keep_better(best, found, able, group, trends, np.flatnonzero(asked[own]))
-        for best, asked in kept:
-            close = asked[:, None] & (scores <= best["aicc"] + _CLOSE)
+        for best, asked in kept:  # by AIC, as more values, or the first of a form, change what AICc adds for few
+            fitted = asked[:, None] & np.isfinite(scores)
+            close = asked[:, None] & (scores <= np.min(scores, axis=0, where=fitted, initial=np.inf) + _CLOSE)
             best["near"] = (close * 2 ** np.arange(len(FORMS))[:, None]).sum(axis=0)
         return [best for best, _ in kept]
 
@@ -329,7 +330,7 @@ class _Fit:
             lambda part, x: self._loss(rows[part], x),
             np.concatenate([self._start(_STARTS), self._start(_FLATTENING)[again]]),
             iterations=self.iterations,
-            hopeless=lambda part, value: self._aicc(value, rows[part]) > self.least[rows[part]] + _CLOSE,
+            hopeless=lambda part, value: self._criteria(value, rows[part])[1] > self.least[rows[part]] + _CLOSE,
         )
         better = np.flatnonzero(value[count:] < value[again])
         x[again[better]], value[again[better]] = x[count + better], value[count + better]
@@ -339,16 +340,17 @@ class _Fit:
         variance = np.where(self.counts == 1, 1.0, variance)  # a single value has no residuals
         found_arrays = {"parameters": parameters, "level": level, "trend": trend, "season": season}
         found_arrays |= {"centre": self.centre, "width": self.width, "variance": variance}
-        return found_arrays | {"aicc": self._aicc(value, np.arange(count))}
+        return found_arrays | dict(zip(("aic", "aicc"), self._criteria(value, np.arange(count)), strict=True))
 
-    def _aicc(self, value, rows) -> np.ndarray:
+    def _criteria(self, value, rows) -> tuple[np.ndarray, np.ndarray]:
+        """Return AIC and AICc, infinite where they are unknown."""
         counts, unknowns = self.counts[rows], self.unknowns[rows]
         # The likelihood: twice its negative logarithm, in the series' own units.
         deviance = counts * (2 * value + 2 * np.log(self.width[rows]) + np.log(counts))
         spare = counts - unknowns - 1
         correction = np.where(spare > 0, 2 * unknowns * (unknowns + 1) / np.maximum(spare, 1), np.inf)
-        found = deviance + 2 * unknowns + correction
-        return np.where(np.isnan(found), np.inf, found)
+        found = np.where(np.isnan(deviance), np.inf, deviance + 2 * unknowns)
+        return found, found + correction
 
     def _start(self, parameters) -> np.ndarray:
         start = np.zeros(self.free.shape)

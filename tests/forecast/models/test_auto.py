@@ -54,7 +54,7 @@ def test_the_autoregressions_share_is_drawn_to_that_of_least_squares(rng):
 
     def shares(rows):
         ends = Ends(places[rows], None, None)
-        held_out = _HeldOut(ends, errors[:, rows], None, np.ones(len(rows), bool), None, None)
+        held_out = _HeldOut(ends, errors[:, rows], None, np.ones(len(rows), bool), None, None, None)
         return _shares(held_out, others, np.full(4, 0.2))
 
     share, without = shares(np.arange(40))
