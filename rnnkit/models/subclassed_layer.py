@@ -14,7 +14,7 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import is_own, sizes
 from rnnkit.circumstances import weights_now, within
-from rnnkit.execution.assignments import assigned, by_attributes, changeable, entries
+from rnnkit.execution.assignments import assigned, by_attributes, changeable, contents
 from rnnkit.execution.layer_tree import all_layers, all_or_nothing, build_with, held_arrays, options_by_name
 from rnnkit.identity import Same
 from rnnkit.initializers import Constant, draw
@@ -447,8 +447,7 @@ class SubclassedLayer(Layer):
         return validation.cast(array, self._precision()) if array.dtype.kind == "f" else array
 
     def _trace(self, given: CallArguments, specifications) -> CallTrace:
-        held = tuple(Same(entry) for one in changeable(self) for entry in entries(one))
-        key = given.key(), tuple(specifications), held
+        key = given.key(), tuple(specifications), tuple(contents(one, Same) for one in changeable(self))
         if key not in self._graphs:
             found = CallTrace(self, specifications, given.keywords_for, len(leaves(given.inputs)))
             if len(self._graphs) >= _MOST:

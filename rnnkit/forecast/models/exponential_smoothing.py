@@ -131,35 +131,21 @@ class ExponentialSmoothing(SmoothingForecaster):
                     groups.append((group, trends))
         return groups
 
-    def _fitted(self, values, lengths) -> dict[str, np.ndarray]:
-        return self.chosen(values, lengths, [self._forms])[0]
-
-    def chosen(
-        self, values: Any, lengths: Any, choices: Sequence[Sequence[str]], near: Any = -1
-    ) -> list[dict[str, np.ndarray]]:
-        """Return, for each choice of forms, the fitted arrays of the best; every form is fitted once.
-
-        Values ``(N, T)`` are NaN in gaps and after a series' end; the forms of a choice are among those of this
-        forecaster. Those of which ``near`` ``(N,)`` of an earlier fit has no bit are left out.
-        """
+    def _fitted(self, values, lengths, near: Any = -1) -> dict[str, np.ndarray]:
+        """Return the arrays of the best forms, among those of which `near` ``(N,)`` of an earlier fit has a bit."""
         near, scores = near * np.ones(len(values), int), np.full((len(FORMS), len(values)), -np.inf)
-        kept = [(self._nothing(len(values)), np.isin(FORMS, forms)) for forms in choices]
+        best = self._nothing(len(values))
         for group, trends in self._groups():
             able, own = self._able(group, values, lengths), np.array([group.form(trend) for trend in trends])
-            if not len(able):
-                continue
-            least = np.max([np.where(asked[own, None], best["aicc"][able], -np.inf) for best, asked in kept], axis=0)
-            least = np.where(near[able] >> own[:, None] & 1, least, -np.inf)
-            found = _Fit(group, trends, values[able], lengths[able], self.iterations, least.ravel()).run()
-            scores[np.ix_(own, able)] = found["aic"].reshape(len(trends), -1)
-            for best, asked in kept:
-                if asked[own].any():
-                    _keep_better(best, found, able, group, trends, np.flatnonzero(asked[own]))
-        for best, asked in kept:  # by AIC, as more values, or the first of a form, change what AICc adds for few
-            fitted = asked[:, None] & np.isfinite(scores)
-            close = asked[:, None] & (scores <= np.min(scores, axis=0, where=fitted, initial=np.inf) + _CLOSE)
-            best["near"] = (close * 2 ** np.arange(len(FORMS))[:, None]).sum(axis=0)
-        return [best for best, _ in kept]
+            if len(able):
+                least = np.where(near[able] >> own[:, None] & 1, best["aicc"][able], -np.inf)
+                found = _Fit(group, trends, values[able], lengths[able], self.iterations, least.ravel()).run()
+                scores[np.ix_(own, able)] = found["aic"].reshape(len(trends), -1)
+                _keep_better(best, found, able, group, trends)
+        # By AIC, as more values, or the first of a form, change what AICc adds for few.
+        least = np.min(scores, axis=0, where=np.isfinite(scores), initial=np.inf)
+        best["near"] = ((scores <= least + _CLOSE) * 2 ** np.arange(len(FORMS))[:, None]).sum(axis=0)
+        return best
 
     def _nothing(self, count: int) -> dict[str, np.ndarray]:
         return {
@@ -269,15 +255,15 @@ class _Scale(NamedTuple):
         return values * self.width[:, None] + self.centre[:, None]
 
 
-def _keep_better(best, found, able, group: _Group, trends, tried) -> None:
-    """Store the fit of the series `able`, with the trends at the indices `tried`, where it is the best so far."""
+def _keep_better(best, found, able, group: _Group, trends) -> None:
+    """Store the fit of the series `able` where it is the best so far."""
     count = len(able)
-    aicc = found["aicc"].reshape(len(trends), -1)[tried]
+    aicc = found["aicc"].reshape(len(trends), -1)
     first = np.argmin(aicc, axis=0)
     least = aicc[first, np.arange(count)]
     # If no form has a finite AICc, take the first that could be fitted.
     better = (least < best["aicc"][able]) | (best["form"][able] < 0)
-    rows, places = able[better], (tried[first] * count + np.arange(count))[better]
+    rows, places = able[better], (first * count + np.arange(count))[better]
     best["form"][rows] = [group.form(trends[place // count]) for place in places]
     best["season"][rows, : group.period] = found["season"][places]
     for name in ("parameters", "level", "trend", "centre", "width", "variance", "aicc"):

@@ -18,16 +18,14 @@ from rnnkit.compiler.ir.kinds import dtype_of
 from rnnkit.execution.array_functions import TracedFunction, with_weights
 from rnnkit.execution.array_functions import dtype_of as dtype_of_kinds
 from rnnkit.execution.layer_tree import held_by
-from rnnkit.layers.dot import Dot
+from rnnkit.layers.base import no_mask
 from rnnkit.layers.merging import Concatenate, Merge
-from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.traced import Traced
 from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, refuse_draws, written
 from rnnkit.onnx.exporting.step_nodes import FAR, ReadGraph, StepNodes, filling
 from rnnkit.onnx.format.package import element_type
-from rnnkit.onnx.loading.time_layers import OverSteps
 from rnnkit.stored_weights import all_expanded
 
 # Substitutes for an open length, tried until a function accepts them: a first, another, and one to check longer
@@ -97,7 +95,7 @@ def _by_nodes(writing: Writing, layer, arrays: list[Value], traced, more: dict) 
 
 def _masks_behind(layer, writing: Writing, masks, arrays, outputs) -> list[Value | None]:
     """Return the mask of each output, as `compute_mask` gives it."""
-    if isinstance(layer, (Shaping, Dot, OverSteps)):
+    if type(layer).compute_mask is no_mask:
         return [None]
     in_time = isinstance(layer, Concatenate) and layer.axis % len(arrays[0].shape) == 1
     block, joined = writing.block, None
