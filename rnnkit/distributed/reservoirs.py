@@ -117,7 +117,7 @@ class _Grid:
             level.append(f"{row[0]}-power-{season}")
             tasks[level[-1]] = task(level[-1], stretches.power, season, seasons, *map(Ref, keys))
         adding, total = tree(level, stretches.added)
-        return period_of(self._computed("period", tasks | adding, [total])[0], season, seasons)
+        return float(period_of(self._computed("period", tasks | adding, [total])[0], season, seasons))
 
     def run(
         self, network: ESN, layer: RNN, period: float, scales: list[Scale], measured: list[list[Measured]]

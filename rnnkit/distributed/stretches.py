@@ -202,7 +202,7 @@ def power(season: int, seasons: int, *parts: tuple[int, np.ndarray]) -> np.ndarr
     for first, part in parts:
         inside = part[:, :, : max(seasons - first, 0)]
         turned[:, :, first : first + inside.shape[2]] += inside
-    return season_power(turned, season)
+    return season_power(turned, season).sum(axis=0)
 
 
 def run(steps: Steps, shipped: ShippedLayer, reading: Reading, scale: Scale, share_of: Share, before):

@@ -74,3 +74,11 @@ def test_the_start_stays():
     start = np.zeros((3, 2))
     minimize_rows(function, start)
     assert not start.any()
+
+
+def test_hopeless_rows_end_early_and_change_no_other():
+    function, _ = quadratics(20, 6)
+    found = minimize_rows(function, np.zeros((20, 6)), iterations=200)
+    fewer = minimize_rows(function, np.zeros((20, 6)), iterations=200, hopeless=lambda rows, values: rows % 2 == 1)
+    np.testing.assert_array_equal(fewer.x[::2], found.x[::2])
+    assert fewer.evaluations < found.evaluations

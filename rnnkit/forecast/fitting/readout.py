@@ -81,11 +81,7 @@ class NormalEquations:
         weights = np.empty((*strengths.shape, self.moment.shape[1]))
         for leads in self._alike():
             gram, moments = self.gram(leads.start), self.moment[:, leads]
-            trace = np.trace(gram)
-            # A smaller ridge vanishes in rounding and breaks the factorization; the intercept gets only this.
-            least = 1e-13 * trace + 1e-12
-            penalties = np.where(np.isinf(strengths), 1e15 * (1 + trace), np.maximum(strengths, least))
-            penalties[..., 0] = least
+            penalties = penalized(gram, strengths)
             for place in np.ndindex(strengths.shape[:-1]):
                 weights[place][:, leads] = solved(gram + np.diag(penalties[place]), moments)
         return weights
@@ -103,6 +99,25 @@ class NormalEquations:
         """Return the groups of leads that share a matrix: one of all leads, or one per lead."""
         count = len(self.count)
         return [slice(0, count)] if self.extra is None else [slice(lead, lead + 1) for lead in range(count)]
+
+
+def penalized(gram, strengths) -> np.ndarray:
+    """Return the penalties of features ``(..., features)`` by the strengths and a matrix ``(..., features, features)``.
+
+    A smaller ridge vanishes in rounding and breaks the factorization; the intercept gets only this.
+    """
+    trace = np.trace(gram, axis1=-2, axis2=-1)[..., None]
+    least = 1e-13 * trace + 1e-12
+    penalties = np.where(np.isinf(strengths), 1e15 * (1 + trace), np.maximum(strengths, least))
+    penalties[..., :1] = least
+    return penalties
+
+
+def ridge(gram, moments, strengths) -> np.ndarray:
+    """Return the weights ``(N, features, leads)`` of many series, see `NormalEquations.solve`."""
+    whole, every = gram.copy(), np.arange(gram.shape[-1])
+    whole[:, every, every] += penalized(gram, strengths)
+    return np.linalg.solve(whole, moments)
 
 
 def solved(gram, moments) -> np.ndarray:

@@ -103,17 +103,19 @@ def _lagged_sums(values) -> np.ndarray:
     return np.fft.irfft(np.abs(np.fft.rfft(values, size)) ** 2, size)[: len(values)]
 
 
-def refined_period(values, season: int) -> float:
+def refined_period(values, season: int, each: bool = False) -> Any:
     """Return the non-integer period within half a step of `season`, such as 52.18 for weeks of a year.
 
     The first two harmonics are shifted to frequency zero and summed over each season; the rate of change of their phase
     from season to season, by the Fourier transform, gives the correction of the period. Values ``(B, T)`` are of mean
-    zero, NaN in gaps; the rows share the period. It is `season` itself for fewer than three seasons.
+    zero, NaN in gaps; the rows share the period, or `each` has its own ``(B,)``. It is `season` itself for fewer than
+    three seasons.
     """
     seasons = values.shape[1] // season
     if seasons < 3:
-        return float(season)
-    return period_of(season_power(turnings(values[:, : seasons * season], season), season), season, seasons)
+        return np.full(len(values), float(season)) if each else float(season)
+    power = season_power(turnings(values[:, : seasons * season], season), season)
+    return period_of(power, season, seasons) if each else float(period_of(power.sum(axis=0), season, seasons))
 
 
 def turnings(values, season: int, first: int = 0) -> np.ndarray:
@@ -136,20 +138,20 @@ def turnings(values, season: int, first: int = 0) -> np.ndarray:
 
 
 def season_power(turned, season: int) -> np.ndarray:
-    """Return the power at frequencies around a season's, summed over series and harmonics, from `turnings`."""
+    """Return each series' power at frequencies around a season's, summed over harmonics, from `turnings`."""
     size = 64 * turned.shape[2]
     bins = _bins(season, size)
-    power = np.zeros(len(bins))
+    power = np.zeros((turned.shape[1], len(bins)))
     for harmonic, turning in enumerate(turned, start=1):
         spectrum = np.fft.fft(turning, size, axis=1)
-        power += (np.abs(spectrum[:, harmonic * bins]) ** 2).sum(axis=0)
+        power += np.abs(spectrum[:, harmonic * bins]) ** 2
     return power
 
 
-def period_of(power, season: int, seasons: int) -> float:
-    """Return the period with the highest power over `seasons` seasons."""
+def period_of(power, season: int, seasons: int) -> np.ndarray:
+    """Return the period with the highest power ``(..., bins)`` over `seasons` seasons."""
     size = 64 * seasons
-    return float(season / (1 + _bins(season, size)[np.argmax(power)] / size))
+    return season / (1 + _bins(season, size)[np.argmax(power, axis=-1)] / size)
 
 
 def _bins(season: int, size: int) -> np.ndarray:
@@ -158,7 +160,7 @@ def _bins(season: int, size: int) -> np.ndarray:
     return np.arange(-most, most + 1)
 
 
-def harmonics(times, period: float, count: int) -> np.ndarray:
+def harmonics(times, period: Any, count: int) -> np.ndarray:
     """Return sine and cosine of the first harmonics of a season: times ``(...)`` give ``(..., 2 * count)``."""
     angles = 2 * np.pi * np.arange(1, 1 + count) * np.asarray(times)[..., None] / period
     return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(*angles.shape[:-1], 2 * count)

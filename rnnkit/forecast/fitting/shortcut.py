@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from rnnkit.forecast.fitting.readout import ENOUGH, NormalEquations, Penalty, quarters
+from rnnkit.forecast.fitting.readout import ENOUGH, NormalEquations, Penalty, quarters, ridge
 from rnnkit.forecast.fitting.season import harmonics
 
 STRENGTHS = tuple(10.0**power for power in (3, 2.5, 2, 1.5, 1, 0.5, 0, -1, -2, -4))
@@ -26,13 +26,13 @@ class Shortcut:
         z_{t+h} ≈ z_t + f_t · w_h
 
     Gaps hold the previous value, and steps before the first value hold that one. `harmonics` is their number for the
-    season, `period` its length in steps; the fit may leave the season terms out.
+    season, `period` its length in steps, for all series or each; the fit may leave the season terms out.
     """
 
     horizon: int
     lags: int
     harmonics: int = 0
-    period: float = 0.0
+    period: Any = 0.0
     strength: float = 0.0  # of the ridge, the best of several on the later quarters
     seasonal: bool = False  # whether season terms are included, chosen likewise
     weights: Any = None  # (features, horizon)
@@ -67,6 +67,39 @@ class Shortcut:
             self.weights[:, total.count < ENOUGH] = 0.0
         return self
 
+    def fit_each(self, z, times) -> Shortcut:
+        """Fit a model of its own to each series z ``(B, T)``, as `fit` does, if they have no gaps."""
+        features = np.concatenate([part for _, part in self._features(z, times, None)], axis=1)
+        moves, (count, length) = targets(z, self.horizon) - z[..., None], z.shape
+        first, last, size = self.warm(length), length - self.horizon, features.shape[2]
+        quarter = [
+            slice(first + -(-k * (last - first) // 4), first + -(-(k + 1) * (last - first) // 4)) for k in range(4)
+        ]
+        gram, moment = np.zeros((count, size, size)), np.zeros((count, size, self.horizon))
+        used = [size] + [1 + self.lags] * (self.harmonics > 0)
+        errors = np.zeros((len(used), len(STRENGTHS), count))
+        for number, part in enumerate(quarter):
+            known, came = features[:, part], moves[:, part]
+            if number > 1:
+                tried = np.empty((*errors.shape, self.horizon))
+                for place in np.ndindex(tried.shape[:2]):
+                    few = slice(0, used[place[0]])
+                    weights = ridge(gram[:, few, few], moment[:, few], np.full(few.stop, STRENGTHS[place[1]]))
+                    tried[place] = ((came - known[..., few] @ weights) ** 2).sum(axis=1)
+                errors += (tried / np.maximum(tried.min(axis=(0, 1)), np.finfo(float).tiny)).sum(axis=3)
+            gram += known.swapaxes(1, 2) @ known
+            moment += known.swapaxes(1, 2) @ came
+        best = np.argmin(errors.swapaxes(0, 1).reshape(-1, count), axis=0)
+        strengths = np.repeat(np.array(STRENGTHS)[best // len(used), None], size, axis=1)
+        strengths[best % len(used) > 0, 1 + self.lags :] = np.inf
+        moment += features[:, last:].swapaxes(1, 2) @ np.nan_to_num(moves[:, last:])
+        self.weights = np.empty(moment.shape)
+        for lead in range(self.horizon - 1, -1, -1):
+            self.weights[..., lead, None] = ridge(gram, moment[..., lead, None], strengths)
+            row = features[:, length - 1 - lead, :, None]
+            gram += row * row.swapaxes(1, 2)
+        return self
+
     def warm(self, length: int) -> int:
         """Return the number of first steps left out of the fit, as they lack earlier values."""
         return min(self.lags, length // 4)
@@ -92,7 +125,7 @@ class Shortcut:
         steps = max(1, ROWS // len(z))
         for start in range(0, z.shape[1], steps):
             block = slice(start, start + steps)
-            waves = harmonics(times[:, block], self.period, self.harmonics)
+            waves = harmonics(times[:, block], np.reshape(self.period, (-1, 1, 1)), self.harmonics)
             also = [] if covariates is None else [np.nan_to_num(covariates[:, block])]
             one = np.ones((*waves.shape[:2], 1))
             yield block, np.concatenate([one, recent[:, block], waves, *also], axis=2)

@@ -12,6 +12,7 @@ from rnnkit.layers.rnn import RNN
 WIDTH = 64  # series per row of the batch, a multiple of the vector size; rows are filled up, so that results don't vary
 _KEPT = 4  # groups of series whose values are kept as they were laid out
 _LONGER = 1.25  # the greatest ratio of lengths in a call; NaN pads the shorter series
+_PADDED = 2**16  # steps of padding in all that take less time than one more call
 
 
 @lru_cache(maxsize=16)
@@ -63,7 +64,8 @@ class SideBySide:
         order = np.argsort(self.lengths[rows], kind="stable")
         lengths, groups, first = self.lengths[rows][order], [], 0
         while first < len(order):
-            after = int(np.searchsorted(lengths, max(_LONGER * lengths[first], lengths[first] + 8), side="right"))
+            most = max(_LONGER * lengths[first], lengths[first] + _PADDED / (len(order) - first))
+            after = int(np.searchsorted(lengths, most, side="right"))
             after = max(after, first + WIDTH)  # fewer would be padded to a whole row anyway
             groups.append(order[first:after])
             first = after

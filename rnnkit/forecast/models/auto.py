@@ -297,7 +297,7 @@ class Auto(Together):
         rows["short"] = np.zeros(regular.sum(), bool)
         if regular.any():
             rest, effects = without_effects(known, periods[0])
-            rows |= effects | in_blocks(partial(self._fitted_by_all, periods), rest.values, rest.lengths)
+            rows |= effects | in_blocks(partial(self._fitted_by_all, periods), rest.values, rest.lengths, found["near"])
         if network := below("network/", found):
             rows |= {f"network/{name}": array for name, array in completed(known, network).items()}
         rows = {name: _spread_out(array, regular) for name, array in rows.items()} | {"regular": regular}
@@ -306,7 +306,7 @@ class Auto(Together):
             rows["demand"] = demand.weights(history, periods[0], shared)
         return rows
 
-    def _fitted_by_all(self, periods, values, lengths) -> dict[str, np.ndarray]:
+    def _fitted_by_all(self, periods, values, lengths, near=-1) -> dict[str, np.ndarray]:
         """Return the arrays fitted by every model, with names ``model/array``."""
         models = self._candidates(periods, are_apart(periods))
         first = np.maximum(lengths - max(_RECENT, _CYCLES * periods[-1]), 0)
@@ -319,7 +319,8 @@ class Auto(Together):
         if are_apart(periods):
             apart = Profiles.of(values, lengths, periods)
             rest, rows["seasons"] = apart.rest, apart.found
-        found |= {name: models[name]._fitted(rest, lengths) for name in ("theta", "smoothing")}
+        found["theta"] = models["theta"]._fitted(rest, lengths)
+        found["smoothing"] = models["smoothing"]._fitted(rest, lengths, near)
         return rows | {f"{name}/{part}": array for name, parts in found.items() for part, array in parts.items()}
 
     def _ahead_of(self, history: History, h: int) -> Ahead:
@@ -498,17 +499,19 @@ class _HeldOut(NamedTuple):
     regressed: np.ndarray  # (R,), whether the autoregression was fitted
     able: np.ndarray  # (N,), whether a series has the autoregression
     short: np.ndarray  # (N,), whether a series holds its last value
+    near: np.ndarray  # (N,), which forms of exponential smoothing were near the best at an end
 
 
 def _held_out(history: History, model: Auto, periods, leads: int, once: bool, count: int, steps: int) -> _HeldOut:
     """Forecast the held-out ends of a block's series, out of `count` series and `steps` steps in all."""
     ends = Ends.of(history, leads, once, count, steps, apart=are_apart(periods))
     said, spread = np.zeros((2, len(_FITTED), *ends.came.shape))
-    regressed = np.zeros(len(ends.series), bool)
+    regressed, near = np.zeros(len(ends.series), bool), np.zeros(len(history.lengths), int)
     if len(ends.series):
         rest, effects = without_effects(ends.history, periods[0])
         fitted = in_blocks(partial(model._fitted_by_all, periods), rest.values, rest.lengths)
         regressed = fitted["autoregression/able"]
+        np.bitwise_or.at(near, ends.series, fitted["smoothing/near"])
 
         def forecast(rest):
             said, spread = model._by_all(periods, rest, fitted, leads)
@@ -516,7 +519,8 @@ def _held_out(history: History, model: Auto, periods, leads: int, once: bool, co
 
         said, spread, *_ = with_effects(ends.history, effects, forecast, rest.lengths[:, None] + np.arange(leads))
     has = able(history.values, periods[0])
-    return _HeldOut(ends, said - ends.came, spread, regressed, has, _is_short(history.values))
+    near[near == 0] = -1  # all forms of a series without an end
+    return _HeldOut(ends, said - ends.came, spread, regressed, has, _is_short(history.values), near)
 
 
 def _relative(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
@@ -572,7 +576,7 @@ def _combined(held_out: _HeldOut, usual) -> tuple[np.ndarray, np.ndarray, dict[s
     share, without = np.where(able, share, short), np.where(able[places], without, short[places])
     each = _of_all(others[places], without)
     errors, spread = ((each * one).sum(axis=0) for one in (held_out.errors, held_out.spread))
-    return errors, spread, {"weights": others, "shares": share}
+    return errors, spread, {"weights": others, "shares": share, "near": held_out.near}
 
 
 def _of_all(others, shares) -> np.ndarray:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from rnnkit.forecast.fitting.decomposition import known_sums
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, periods_of
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import refined_period
-from rnnkit.forecast.fitting.shortcut import Shortcut, hold
+from rnnkit.forecast.fitting.shortcut import ROWS, Shortcut, hold
 from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster
 
 LEAST, _CYCLES = 48, 3  # least values for a regression, and least cycles of the first season
@@ -40,71 +43,90 @@ class Autoregression(SeasonalForecaster):
         return {"able": able(values, periods_of(self.season)[0])}
 
     def _ahead(self, values, lengths, fitted, h) -> Ahead:
-        forecast, spread = np.empty((2, len(values), h))
-        for row, (one, length) in enumerate(zip(values, lengths, strict=True)):
-            known = np.flatnonzero(~np.isnan(one))
-            if fitted["able"][row]:
-                forecast[row], spread[row] = self._one(one[: known[-1] + 1], h + int(length) - 1 - known[-1])[:, -h:]
-            else:
-                forecast[row] = one[known[-1]]
-                moves = np.diff(one[known])
-                size = np.mean(moves**2) if len(moves) else one[known[-1]] ** 2 or 1.0
-                spread[row] = np.sqrt(size * np.arange(1, h + 1))
+        held, known = hold(values), ~np.isnan(values)
+        moves = np.diff(held, axis=1)
+        count = known.sum(axis=1) - 1
+        size = np.where(count > 0, known_sums(moves**2) / np.maximum(count, 1), held[:, -1] ** 2)
+        spread = np.sqrt(np.where((count > 0) | (size > 0), size, 1.0)[:, None] * np.arange(1, h + 1))
+        forecast = np.repeat(held[:, -1:], h, axis=1)
+        ends = values.shape[1] - np.argmax(known[:, ::-1], axis=1)
+        for rows in self._alike(values, fitted["able"], ends, lengths - ends):
+            end = ends[rows[0]]
+            found = self._many(values[rows, :end], h + int(lengths[rows[0]] - end))
+            forecast[rows], spread[rows] = found[:, :, -h:]
         return Ahead(forecast, spread, np.zeros(len(values), bool))
 
     def _within(self, values, lengths, fitted, h) -> Ahead:
         forecast, spread = np.full((2, *values.shape), np.nan)
         held = np.where(np.cumsum(~np.isnan(values), axis=1) > 0, hold(values), np.nan)
         for row, length in enumerate(lengths):
-            if fitted["able"][row]:
-                forecast[row, 1:length], spread[row, 1:length] = self._one(values[row, :length], 1, within=True)
-            else:
+            if not fitted["able"][row]:
                 forecast[row, 1:] = held[row, :-1]
                 spread[row] = np.sqrt(np.nanmean(np.diff(held[row]) ** 2)) if length > 1 else np.nan
+        for rows in self._alike(values, fitted["able"], lengths):
+            length = lengths[rows[0]]
+            forecast[rows, 1:length], spread[rows, 1:length] = self._many(values[rows, :length], 1, within=True)
         return Ahead(forecast, spread, np.zeros(len(values), bool))
 
-    def _one(self, values, h, within: bool = False) -> np.ndarray:
-        """Return forecast and spread ``(2, h)`` of a series that ends with a value, or `within` it ``(2, T - 1)``."""
-        if np.nanmin(values) == 0:
-            forecast, spread = self._of_scale(np.sqrt(values), h, within)
-            forecast = np.maximum(forecast, 0.0)
-            return np.stack([forecast**2, (2 * forecast + spread) * spread])
-        found = self._of_scale(values, h, within)
-        if np.nanmin(values) > 0:
-            logs = np.log(values)
-            low, high = np.nanmin(logs), np.nanmax(logs)
-            forecast, spread = self._of_scale(logs, h, within)
-            forecast = np.exp(np.clip(forecast, low - _BEYOND * (high - low), high + _BEYOND * (high - low)))
-            found = (found + np.stack([forecast, forecast * np.minimum(spread, 1.0)])) / 2
+    def _alike(self, values, able, ends, *keys) -> Iterator[np.ndarray]:
+        """Yield rows of the series `able` with the same ends and other keys, apart from those with gaps."""
+        rows = np.flatnonzero(able)
+        gaps = np.isnan(values[rows]).sum(axis=1) > values.shape[1] - ends[rows]
+        _, group = np.unique(np.stack([gaps, ends[rows], *(key[rows] for key in keys)]), axis=1, return_inverse=True)
+        order = np.argsort(group, kind="stable")
+        for part in np.split(rows[order], np.flatnonzero(np.diff(group[order])) + 1):
+            each = max(1, ROWS // (2 * int(ends[part[0]]))) if len(part) else 1
+            yield from np.split(part, range(each, len(part), each)) if len(part) else ()
+
+    def _many(self, values, h, within: bool = False) -> np.ndarray:
+        """Return forecasts and spreads ``(2, N, h)`` of series that end with a value, or `within` ``(2, N, T - 1)``."""
+        least = np.nanmin(values, axis=1)
+        raw, positive, counts = least != 0, least > 0, least == 0
+        logs = np.log(values[positive])
+        every = np.concatenate([values[raw], logs, np.sqrt(values[counts])])
+        plain, of_logs, roots = np.split(self._of_scale(every, h, within), [raw.sum(), raw.sum() + len(logs)], axis=1)
+        low, high = np.nanmin(logs, axis=1)[:, None], np.nanmax(logs, axis=1)[:, None]
+        forecast, spread = of_logs
+        forecast = np.exp(np.clip(forecast, low - _BEYOND * (high - low), high + _BEYOND * (high - low)))
+        found = np.empty((2, len(values), plain.shape[2]))
+        found[:, raw] = plain
+        found[:, positive] = (found[:, positive] + np.stack([forecast, forecast * np.minimum(spread, 1.0)])) / 2
+        forecast, spread = np.maximum(roots[0], 0.0), roots[1]
+        found[:, counts] = np.stack([forecast**2, (2 * forecast + spread) * spread])
         return found
 
     def _of_scale(self, values, h, within: bool) -> np.ndarray:
-        """Return forecast and spread of values, logarithms or roots, as `_one`."""
-        periods, length = periods_of(self.season), np.array([len(values)])
+        """Return forecasts and spreads of values, logarithms or roots, as `_many`."""
+        periods, lengths = periods_of(self.season), np.full(len(values), values.shape[1])
         if not are_apart(periods):
             return _recent(values, periods[0], h, within)
-        apart = Profiles.of(values[None], length, periods, kinds=False)
-        found = _recent(apart.rest[0], periods[0], h, within, apart.found[0, 0])
-        found[0] += apart.inside[0, 1:] if within else apart.seasons(h)[0]
+        apart = Profiles.of(values, lengths, periods, kinds=False)
+        found = np.empty((2, len(values), values.shape[1] - 1 if within else h))
+        for first in np.unique(apart.found[:, 0]):
+            rows = apart.found[:, 0] == first
+            found[:, rows] = _recent(apart.rest[rows], periods[0], h, within, first)
+        found[0] += apart.inside[:, 1:] if within else apart.seasons(h)
         return found
 
 
 def _recent(values, season: int, h: int, within: bool, apart: bool = False) -> np.ndarray:
-    """Return forecast and spread by the last values, and by season terms unless the season is `apart`; see `_one`."""
-    scale, length = Scale.of(values[None]), len(values)
-    times = np.arange(length)[None]
-    z = scale.standardise(values[None], times)
+    """Return forecasts and spreads by the last values, and season terms unless the season is `apart`; see `_many`."""
+    scale, length = Scale.of(values), values.shape[1]
+    if (alone := length > ROWS or np.isnan(values).any()) and len(values) > 1:
+        return np.concatenate([_recent(one[None], season, h, within, apart) for one in values], axis=1)
+    times = np.broadcast_to(np.arange(length), values.shape)
+    z = scale.standardise(values, times)
     learned = min(h, length // 4)
     waves = 0 if apart else min(2, season // 2)
-    period = refined_period(z, season) if waves else 0.0
-    shortcut = Shortcut(learned, _lags(season, length), waves, period).fit(z, times)
-    said = shortcut.changes(z, times)
-    width = np.sqrt(np.nanmean(shortcut.errors(z, said)[0] ** 2, axis=0))
-    ahead, steps = hold(z)[0, :, None] + said[0], _repeated(h, learned, season)
+    period = refined_period(z, season, each=True) if waves else 0.0
+    shortcut = Shortcut(learned, _lags(season, length), waves, period)
+    said = (shortcut.fit if alone else shortcut.fit_each)(z, times).changes(z, times)
+    width = np.sqrt(np.nanmean(shortcut.errors(z, said) ** 2, axis=1))
+    ahead, steps = hold(z)[..., None] + said, _repeated(h, learned, season)
     at = np.arange(1, length) if within else length + np.arange(h)
-    one = ahead[:-1, 0] if within else ahead[-1, steps]
-    sizes = np.full(length - 1, width[0]) if within else width[steps]
-    return np.stack([scale.restore(one[None], at[None])[0], scale.spread[0] * sizes])
+    one = ahead[:, :-1, 0] if within else ahead[:, -1, steps]
+    sizes = width[:, :1] if within else width[:, steps]
+    return np.stack([scale.restore(one, at), scale.spread[:, None] * np.broadcast_to(sizes, one.shape)])
 
 
 def _lags(season: int, steps: int) -> int:

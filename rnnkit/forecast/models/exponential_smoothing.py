@@ -20,6 +20,7 @@ _LOW, _HIGH = 1e-4, 0.9999  # of α, of β / α and of γ / (1 - α)
 _DAMPED = 0.8, 0.98  # of φ
 _LEAST = 1e-12  # added to sums of squared errors, in units of the scale, as a perfect fit would have log(0)
 _LEVEL, _SLOPE, _SEASON = 0.3, 0.03, 0.3  # change of a starting state per unit of its unknown, in the same units
+_CLOSE = 20.0  # most AICc above the least of forms that are fitted to the end, and anew with a series' end
 FLOOR = 1e-3  # of the level in `multiplicative_smoothing`
 _STARTS, _FLATTENING = (0.3, 0.1, 0.05, 0.95), (0.01, 0.9, 0.05, 0.9)  # α, β / α, γ / (1 - α), φ
 
@@ -52,7 +53,7 @@ class ExponentialSmoothing(SmoothingForecaster):
     ``AAdN`` its damped variant, ``AAA`` and ``MAM`` are Holt and Winters'. The recurrences are the cells
     `rnnkit.cells.additive_smoothing` and `rnnkit.cells.multiplicative_smoothing`. Smoothing parameters and starting
     states maximise the likelihood, for all series and forms in the same calls, with exact gradients and BFGS
-    (`rnnkit.optimizers.rowwise`).
+    (`rnnkit.optimizers.rowwise`); forms whose AICc is far above the least are left early.
 
     Parameters
     ----------
@@ -122,21 +123,28 @@ class ExponentialSmoothing(SmoothingForecaster):
     def _groups(self) -> list[tuple[_Group, list[int]]]:
         """Return the groups of forms, and the trends to try in each."""
         groups = []
-        for multiplicative in (False, True):
-            for period in sorted({1, self.season or 1}):
+        for period in sorted({1, self.season or 1}):
+            for multiplicative in (False, True):
                 group = _Group(multiplicative, period)
                 trends = [i for i in range(len(TRENDS)) if FORMS[group.form(i)] in self._forms]
                 if trends:
                     groups.append((group, trends))
         return groups
 
-    def _fitted(self, values, lengths) -> dict[str, np.ndarray]:
+    def _fitted(self, values, lengths, near: Any = -1) -> dict[str, np.ndarray]:
+        """Return the arrays of the best forms, among those of which `near` ``(N,)`` of an earlier fit has a bit."""
+        near, scores = near * np.ones(len(values), int), np.full((len(FORMS), len(values)), -np.inf)
         best = self._nothing(len(values))
         for group, trends in self._groups():
-            able = self._able(group, values, lengths)
+            able, own = self._able(group, values, lengths), np.array([group.form(trend) for trend in trends])
             if len(able):
-                found = _Fit(group, trends, values[able], lengths[able], self.iterations).run()
+                least = np.where(near[able] >> own[:, None] & 1, best["aicc"][able], -np.inf)
+                found = _Fit(group, trends, values[able], lengths[able], self.iterations, least.ravel()).run()
+                scores[np.ix_(own, able)] = found["aic"].reshape(len(trends), -1)
                 _keep_better(best, found, able, group, trends)
+        # By AIC, as more values, or the first of a form, change what AICc adds for few.
+        least = np.min(scores, axis=0, where=np.isfinite(scores), initial=np.inf)
+        best["near"] = ((scores <= least + _CLOSE) * 2 ** np.arange(len(FORMS))[:, None]).sum(axis=0)
         return best
 
     def _nothing(self, count: int) -> dict[str, np.ndarray]:
@@ -251,7 +259,7 @@ def _keep_better(best, found, able, group: _Group, trends) -> None:
     """Store the fit of the series `able` where it is the best so far."""
     count = len(able)
     aicc = found["aicc"].reshape(len(trends), -1)
-    first = np.argmin(np.where(np.isnan(aicc), np.inf, aicc), axis=0)
+    first = np.argmin(aicc, axis=0)
     least = aicc[first, np.arange(count)]
     # If no form has a finite AICc, take the first that could be fitted.
     better = (least < best["aicc"][able]) | (best["form"][able] < 0)
@@ -280,8 +288,8 @@ class _Fit:
     and season. Unknowns that a form lacks keep their starts.
     """
 
-    def __init__(self, group: _Group, trends: list[int], values, lengths, iterations: int):
-        self.group, self.iterations = group, iterations
+    def __init__(self, group: _Group, trends: list[int], values, lengths, iterations: int, least: np.ndarray):
+        self.group, self.iterations, self.least = group, iterations, least
         self.scale = _Scale.of(values, group.multiplicative)
         scaled, each = self.scale.scaled(values), len(trends)
         self.counts = np.tile((~np.isnan(values)).sum(axis=1), each)
@@ -297,32 +305,44 @@ class _Fit:
         self.free[:, [1, 5]] = ~none[:, None]
         self.free[:, 2] = m > 1
         self.free[:, 3] = self.trends == 2
+        self.unknowns = 1 + self.free.sum(axis=1) + (m > 1)
+        self.centre, self.width = np.tile(self.scale, each)
 
     def run(self) -> dict[str, np.ndarray]:
-        x, value, _ = minimize_rows(self._loss, self._start(_STARTS), iterations=self.iterations)
-        rows = np.flatnonzero((self.trends == 2) & (self.group.period == 1))
-        if len(rows):  # a curve that flattens out is a minimum of its own
-            loss = lambda part, x: self._loss(rows[part], x)
-            other = minimize_rows(loss, self._start(_FLATTENING)[rows], iterations=self.iterations)
-            better = other.value < value[rows]
-            x[rows[better]], value[rows[better]] = other.x[better], other.value[better]
+        again = np.flatnonzero((self.trends == 2) & (self.group.period == 1))
+        rows, count = np.append(np.arange(len(self.trends)), again), len(self.trends)
+        # A curve that flattens out is a minimum of its own.
+        x, value, _ = minimize_rows(
+            lambda part, x: self._loss(rows[part], x),
+            np.concatenate([self._start(_STARTS), self._start(_FLATTENING)[again]]),
+            iterations=self.iterations,
+            hopeless=lambda part, value: self._criteria(value, rows[part])[1] > self.least[rows[part]] + _CLOSE,
+        )
+        better = np.flatnonzero(value[count:] < value[again])
+        x[again[better]], value[again[better]] = x[count + better], value[count + better]
+        x, value = x[:count], value[:count]
         parameters, (level, trend, season), _ = self._model(np.arange(len(x)), x)
-        # The likelihood at its maximum: twice its negative logarithm, in the series' own units.
-        unknowns = 1 + self.free.sum(axis=1) + (self.group.period > 1)
-        centre, width = np.tile(self.scale, len(self.trends) // len(self.scale.width))
-        deviance = self.counts * (2 * value + 2 * np.log(width) + np.log(self.counts))
-        spare = self.counts - unknowns - 1
-        correction = np.where(spare > 0, 2 * unknowns * (unknowns + 1) / np.maximum(spare, 1), np.inf)
-        variance = self._variance(parameters, (level, trend, season), unknowns - 1)
+        variance = self._variance(parameters, (level, trend, season), self.unknowns - 1)
         variance = np.where(self.counts == 1, 1.0, variance)  # a single value has no residuals
-        aicc = deviance + 2 * unknowns + correction
         found_arrays = {"parameters": parameters, "level": level, "trend": trend, "season": season}
-        return found_arrays | {"centre": centre, "width": width, "variance": variance, "aicc": aicc}
+        found_arrays |= {"centre": self.centre, "width": self.width, "variance": variance}
+        return found_arrays | dict(zip(("aic", "aicc"), self._criteria(value, np.arange(count)), strict=True))
+
+    def _criteria(self, value, rows) -> tuple[np.ndarray, np.ndarray]:
+        """Return AIC and AICc, infinite where they are unknown."""
+        counts, unknowns = self.counts[rows], self.unknowns[rows]
+        # The likelihood: twice its negative logarithm, in the series' own units.
+        deviance = counts * (2 * value + 2 * np.log(self.width[rows]) + np.log(counts))
+        spare = counts - unknowns - 1
+        correction = np.where(spare > 0, 2 * unknowns * (unknowns + 1) / np.maximum(spare, 1), np.inf)
+        found = np.where(np.isnan(deviance), np.inf, deviance + 2 * unknowns)
+        return found, found + correction
 
     def _start(self, parameters) -> np.ndarray:
         start = np.zeros(self.free.shape)
         for i, (value, (low, high)) in enumerate(zip(parameters, _BOUNDS, strict=True)):
             start[:, i] = np.log((value - low) / (high - value))
+        start[np.isneginf(self.least)] = np.nan  # a value that isn't finite ends the search of a row
         return start
 
     def _model(self, rows, x):

@@ -16,6 +16,7 @@ from scipy.special import ndtri
 from rnnkit import allocation
 from rnnkit.arguments import whole
 from rnnkit.arrays import real
+from rnnkit.backends.shared.thread_pool import at_most, get_num_threads, run_blocks
 from rnnkit.callbacks.stages import progress_bar
 from rnnkit.docstrings import describe_by_bases, described_as
 from rnnkit.forecast import registry, saving
@@ -867,32 +868,46 @@ def checked_columns(past: Sequence[str], future: Sequence[str]) -> tuple[list[st
     return found[0], found[1]
 
 
-def in_blocks(fit: Callable, values, lengths) -> dict[str, np.ndarray]:
-    """Call `fit` for a block of series at a time, and return its arrays for all series."""
-    parts = []
-    for rows in _blocks(len(values)):
+def in_blocks(fit: Callable, values, lengths, *more) -> dict[str, np.ndarray]:
+    """Call `fit` for blocks of series, with what there is `more` of each, and return its arrays for all series."""
+
+    def part(rows: slice) -> dict[str, np.ndarray]:
         try:
-            parts.append(fit(values[rows, : lengths[rows].max()], lengths[rows]))
+            return fit(values[rows, : lengths[rows].max()], lengths[rows], *(one[rows] for one in more))
         except UnfitSeries as error:
             raise UnfitSeries(rows.start + error.series, str(error)) from None
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    parts = _of_blocks(part, len(values))
+    return {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
 
 
 def forecast_in_blocks(ahead: Callable, history: History, fitted: dict[str, np.ndarray], h: int) -> Ahead:
     """Forecast a block of series at a time with `ahead`, with NaN for lacking steps; see `History.nonnegative`."""
     forecast, spread = np.full((2, len(history.lengths), h), np.nan)
     of_logarithms = np.zeros(len(forecast), bool)
-    for rows in _blocks(len(forecast)):
+
+    def compute(rows: slice) -> None:
         lengths = history.lengths[rows]
         part = {name: array[rows] for name, array in fitted.items()}
         found = ahead(history.values[rows, : lengths.max()], lengths, part, h)
         steps = found.forecast.shape[1]
         forecast[rows, :steps], spread[rows, :steps], of_logarithms[rows], _ = found
+
+    _of_blocks(compute, len(forecast))
     return Ahead(np.where(history.nonnegative[:, None], np.maximum(forecast, 0.0), forecast), spread, of_logarithms)
 
 
-def _blocks(count: int) -> list[slice]:
-    return [slice(start, start + BLOCK) for start in range(0, count, BLOCK)]
+def _of_blocks(compute: Callable[[slice], Any], count: int) -> list:
+    """Return the results for all blocks of `count` series; threads take blocks, rather than parts of each call."""
+    blocks = [slice(start, start + BLOCK) for start in range(0, count, BLOCK)]
+    found: list[Any] = [None] * len(blocks)
+
+    def some(first: int, last: int) -> None:
+        with at_most(1 if len(blocks) > 1 else get_num_threads()):
+            found[first:last] = map(compute, blocks[first:last])
+
+    run_blocks(some, len(blocks))
+    return found
 
 
 def without_effects(history: History, season: int) -> tuple[History, dict[str, np.ndarray]]:

@@ -56,7 +56,7 @@ def test_the_autoregressions_share_is_drawn_to_that_of_least_squares(rng):
 
     def shares(rows):
         ends = Ends(places[rows], None, None)
-        held_out = _HeldOut(ends, errors[:, rows], None, np.ones(len(rows), bool), None, None)
+        held_out = _HeldOut(ends, errors[:, rows], None, np.ones(len(rows), bool), None, None, None)
         return _shares(held_out, others, np.full(4, 0.2))
 
     share, without = shares(np.arange(40))
@@ -315,8 +315,11 @@ def test_an_autoregression_that_explodes_stays_near_the_others(monkeypatch):
     from rnnkit.forecast import Autoregression
 
     model = Auto(1).fit(10 + np.random.default_rng(0).normal(size=200))
-    explodes = lambda self, values, h, within=False: np.full((2, len(values) - 1 if within else h), 1e9)
-    monkeypatch.setattr(Autoregression, "_one", explodes)
+
+    def explodes(self, values, h, within=False):
+        return np.full((2, len(values), values.shape[1] - 1 if within else h), 1e9)
+
+    monkeypatch.setattr(Autoregression, "_many", explodes)
     assert model.weights[AUTOREGRESSION].mean() > 0.1
     assert (model.predict(6) < 14).all() and (model.fitted()[1:] < 14).all()
 

@@ -294,3 +294,17 @@ def test_temporal_hierarchies_are_an_option_like_others(tmp_path):
     np.testing.assert_allclose(make(True).fit(short).predict(3), make(False).fit(short).predict(3), rtol=1e-9)
     with pytest.raises(ValueError, match="expected a form without a season for temporal=True; got 'AAA'"):
         rk.forecast.ExponentialSmoothing(season=12, form="AAA", temporal=True)
+
+
+def test_forms_that_were_near_the_best_are_fitted_as_among_all():
+    rng = np.random.default_rng(0)
+    month, lengths = np.arange(72), np.full(30, 72)
+    values = np.exp(0.2 * np.sin(month * np.pi / 6) + rng.normal(0, 0.05, (30, 72)).cumsum(axis=1))
+    values[20:] = rng.normal(size=(10, 72))
+    model = ExponentialSmoothing(12)
+    every = model._fitted(values, lengths)
+    again = model._fitted(values, lengths, every["near"])
+    for name, array in every.items():
+        np.testing.assert_array_equal(array, again[name])
+    alone = model._fitted(values, lengths, 1 << np.arange(30) % 2 * FORMS.index("ANA"))
+    assert [FORMS[form] for form in alone["form"]] == ["ANN", "ANA"] * 15
