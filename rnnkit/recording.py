@@ -5,7 +5,8 @@ of a kind. So such a call runs once inside a `Recording`, which notes every oper
 are repeated without the rest.
 
 The arrays of such a call are `Noted`: NumPy's functions of these, their methods and their indices note what they do.
-Only compiled code, which takes addresses, notes itself, and `operation` notes a function whose inside NumPy can't show.
+Only compiled code, which takes addresses, notes itself; a function whose inside NumPy can't show is called by
+`rnnkit.opaque.opaque`.
 
 A recording follows every array to its owner, the array whose memory it shows. An operation may read arrays that an
 earlier operation wrote, or that were given or are constant, as what NumPy makes of no array. If one reads anything
@@ -184,6 +185,18 @@ class Recording:
         for array in self._written.values():
             array[...] = np.nan if array.dtype.kind == "f" else np.array(93).astype(array.dtype)
 
+    def refuse(self, reason: str) -> None:
+        """End the recording: the computation can't be repeated."""
+        raise Unrepeatable(reason)
+
+    def plain(self, nested: Any) -> Any:
+        """Return nested arrays as plain ones."""
+        return plain(nested)
+
+    def noted(self, nested: Any) -> Any:
+        """Return nested arrays as those of the call."""
+        return noted(nested)
+
     def _hold(self, array, changes) -> None:
         owner = _owner(array)
         known = self._owners.get(id(owner))
@@ -205,38 +218,6 @@ def current() -> Recording | None:
     return circumstances().recording
 
 
-def operation(function: Callable, *arguments, draws: bool = False, writes=()) -> Any:
-    """Return the result of a function; a recording calls it again as one operation, into the same arrays.
-
-    The function gives an array, None, nested lists, tuples or dicts of these, or an object that takes another's numbers
-    by ``renew``; what only shows memory of known arrays isn't computed again. It reads the arrays in its arguments
-    alone, and writes to those in `writes`. If it `draws`, it gives something else at each call.
-    """
-    recording = circumstances().recording
-    if recording is None:
-        return function(*arguments)
-    given, written = plain(arguments), plain(list(writes))
-    recording.give(*written)
-    with within(recording=None):
-        found = function(*given)
-    kept = _own(found, recording, written)
-    run: Callable = partial(function, *given)
-    if found is not None or not writes:
-        run = _renewing(kept, run)
-    if written or draws or not arrays_in(kept):
-        recording.note(run, arrays_in(given), written, draws)
-    return noted(kept)
-
-
-def constant(array: np.ndarray) -> np.ndarray:
-    """Return an array that depends on no numbers of a call, declared constant."""
-    recording = circumstances().recording
-    if recording is None:
-        return array
-    recording.constant(array)
-    return noted(array)
-
-
 class Noted(np.ndarray):
     """An array of a recorded call: what NumPy does with it is done with plain arrays, and noted."""
 
@@ -252,6 +233,29 @@ class Noted(np.ndarray):
         if not all(issubclass(kind, np.ndarray) for kind in types):
             return NotImplemented
         return _done(function, arguments, options, _takes_out(function))
+
+    @property
+    def recording(self) -> Recording | None:
+        """The recording that notes what is done with the array, or None."""
+        return circumstances().recording
+
+    @staticmethod
+    def __rnnkit_opaque__(function, arguments, draws, writes):
+        """Do a function as one operation, which a recording calls again, into the same arrays."""
+        recording = circumstances().recording
+        if recording is None:
+            return function(*arguments)
+        given, written = plain(arguments), plain(list(writes))
+        recording.give(*written)
+        with within(recording=None):
+            found = function(*given)
+        kept = _own(found, recording, written)
+        run: Callable = partial(function, *given)
+        if found is not None or not writes:
+            run = _renewing(kept, run)
+        if written or draws or not arrays_in(kept):
+            recording.note(run, arrays_in(given), written, draws)
+        return noted(kept)
 
     def __getitem__(self, key):
         return _done(np.ndarray.__getitem__, (self, key), {}, False)
@@ -401,7 +405,10 @@ def _done(function, arguments, options, takes_out):
         or not reads
         or (function is np.asarray and not given[0].flags.writeable)
     ):
-        return constant(found) if isinstance(found, np.ndarray) else found
+        if not isinstance(found, np.ndarray):
+            return found
+        recording.constant(found)
+        return noted(found)
     if isinstance(found, (list, tuple)):
         writes = []
         kept = _own(found, recording, writes)
@@ -488,6 +495,8 @@ def _leaves(nested) -> list:
 
 def _own(found, recording, writes):
     """Return the same result in arrays of the recording's own."""
+    if hasattr(found, "renew"):
+        found.__rnnkit_opaque__ = Noted.__rnnkit_opaque__
     if found is None or hasattr(found, "renew"):
         return found
     if isinstance(found, (tuple, list)):

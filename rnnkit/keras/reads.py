@@ -110,6 +110,8 @@ class _Reads:
             if is_own(kind):
                 if name not in _OF_MODELS:
                     raise Unknown(f"{name!r} of {layer.name!r} is read")
+                if name == "compute_loss" and getattr(layer, "_loss_trackers", None):
+                    raise Unknown("losses of several outputs are added up")
             else:
                 value = value.fget if isinstance(value, property) else value
                 if not self.inside and isinstance(value, FunctionType) and not _reads_attributes(value.__code__):

@@ -16,7 +16,7 @@ from rnnkit.layers.normalization import OfFeatures
 from rnnkit.layers.shaping import Computed, scaled
 from rnnkit.layers.support import validation
 from rnnkit.layers.weighted import OwnWeight
-from rnnkit.recording import operation
+from rnnkit.opaque import opaque
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
@@ -88,7 +88,7 @@ class BatchNormalization(OfFeatures, Computed):
             return self._by_the_batch(weights, x, mask)
         moving = held_by(self).moving()
         live = [name for name in moving if weights[name] is self._own[name]]  # no stand-ins: calls change them
-        now = {name: operation(self._now, name, draws=True) for name in live}
+        now = {name: opaque(self._now, name, draws=True, like=x) for name in live}
         return self._by_averages(weights | now, x)
 
     def _now(self, name):
@@ -130,7 +130,7 @@ class BatchNormalization(OfFeatures, Computed):
         epsilon = np.full_like(x, self.epsilon, float, shape=1)
         given = x, New(x.shape), used, *sizes, epsilon, gamma, beta, New((4, sizes[1]), float)
         y, sums = run_kernel("batch_moments.batch_normalization", dtype, *given)
-        operation(lambda sums: self._move_averages(*sums[:2].astype(dtype)), sums, draws=True)
+        opaque(lambda sums: self._move_averages(*sums[:2].astype(dtype)), sums, draws=True)
 
         def back(d):
             d = (d if last else np.moveaxis(d, self.axis, -1)).astype(dtype, copy=False)

@@ -119,5 +119,5 @@ class Dropout(ByRate):
     """
 
     def _noise(self, x):
-        kept = drawn(self, lambda rng: rng.random(x.shape)) >= self.rate
+        kept = drawn(self, lambda rng: rng.random(x.shape), x) >= self.rate
         return kept * x.dtype.type(0 if self.rate == 1 else 1 / (1 - self.rate)), None

@@ -19,7 +19,7 @@ from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.symbolic import SymbolicTensor
 from rnnkit.layers.weighted import Applied, OwnWeight
-from rnnkit.recording import operation
+from rnnkit.opaque import opaque
 
 
 class Embedding(Applied):
@@ -93,7 +93,7 @@ class Embedding(Applied):
 
         def back(d):
             rows = d.reshape(ids.size, shape[1])
-            return Gradients({"embeddings": operation(RowGradient.sums, ids.reshape(-1), rows, shape, draws=True)})
+            return Gradients({"embeddings": opaque(RowGradient.sums, ids.reshape(-1), rows, shape, draws=True)})
 
         return np.take(table, ids, axis=0, mode="clip"), back  # the ids are known to be inside
 
@@ -113,7 +113,7 @@ class Embedding(Applied):
         return "makes a mask; skip(rows) leaves out a step of some rows" if self.mask_zero else None
 
     def _ids(self, inputs):
-        return operation(self._checked_ids, inputs)
+        return opaque(self._checked_ids, inputs)
 
     def _checked_ids(self, inputs):
         given = validation.numbers(inputs, "ids")

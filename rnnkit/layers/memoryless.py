@@ -103,7 +103,7 @@ class Memoryless(CellLayer):
     def _record(self, x) -> Record:
         return Record(
             x=validation.cast(x, self._execution.dtype),
-            states=initial_states(self._execution.step, x.shape[0], self.dtype),
+            states=initial_states(self._execution.step, x.shape[0], self.dtype, x),
             weights=weights_now(self._cell._all_weights()),
             stream=x.stream if isinstance(x, DeviceArray) else 0,
         )

@@ -29,7 +29,7 @@ class Noise(Computed):
 
     def _noise(self, x) -> tuple:
         """The factor and what is added, for an x; None for nothing."""
-        return drawn(self, lambda rng: tuple(np.asarray(one, x.dtype) for one in self._drawn(rng, x.shape)))
+        return drawn(self, lambda rng: tuple(np.asarray(one, x.dtype) for one in self._drawn(rng, x.shape)), x)
 
     def _drawn(self, rng, shape):
         """The factor and what is added, for an x of this shape."""

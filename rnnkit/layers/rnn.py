@@ -422,9 +422,9 @@ class RNN(CellLayer, OverSequences):
         draws = {}
         if step.draws and (names := step.used_draws(fields["constants"], fields["training"])):
             draw, dtype = step.draw, self.dtype
-            draws = drawn(self, lambda rng: {name: draw(name, batch_size, rng, dtype) for name in names})
+            draws = drawn(self, lambda rng: {name: draw(name, batch_size, rng, dtype) for name in names}, fields["x"])
         if states is None:
-            states = initial_states(step, batch_size, self.dtype)
+            states = initial_states(step, batch_size, self.dtype, fields["x"])
         record = Record(states=states, weights=weights_now(self.cell._all_weights()), draws=draws, **fields)
         if along is not None and self.stateful:
             raise ValueError(f"expected {self.name!r} without states kept between calls, for a derivative")

@@ -17,7 +17,6 @@ from rnnkit.layers.support.held_weights import HeldWeights
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.seeds import weight_generator
 from rnnkit.layers.support.symbolic import leaves
-from rnnkit.recording import constant, unrepeatable
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
@@ -54,8 +53,7 @@ class _OwnArrays(HeldWeights):
         return self.layer._options
 
     def put(self, arrays: Mapping[str, np.ndarray]) -> None:
-        unrepeatable("a call replaces weights")
-        vars(self.layer)["_own"] = self.layer._own | dict(arrays)  # the same names: no attribute changes
+        self.layer._own = self.layer._own | dict(arrays)
         weights_replaced()
 
     def moving(self):
@@ -100,8 +98,9 @@ class OwnWeights(Layer):
         shapes, dtype = [one.shape for one in leaves(outputs)], self.dtype
 
         def pull(cotangents):
+            like = next((one for one in cotangents if one is not None), None)
             pairs = zip(cotangents, shapes, strict=True)
-            return back(*(constant(np.zeros(shape, dtype)) if one is None else one for one, shape in pairs))
+            return back(*(np.zeros(shape, dtype, like=like) if one is None else one for one, shape in pairs))
 
         return outputs, Pullback(outputs, dtype, pull)
 

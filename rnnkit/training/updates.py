@@ -133,10 +133,9 @@ class UpdateRunner(Runner):
 
         with recording, standing_in((array, noted(place)) for array, place in pairs):
             recording.shares = True
-            *_, sums, _ = kind.stage(losses, *batch.parts())
+            kind.stage(losses, *batch.parts())
+            _check_used(kind)
             kind.stage(weights)
-        if any(one is not None and not one[1] for one in sums):
-            raise Unrepeatable("no entry of the batch is used")
         after = call_states(layers)
         changing = [layer for layer in after if after[layer] != before.get(layer)]
         options = ((weight_options[name], weight) for name, weight in in_place.weights.items())
@@ -149,6 +148,7 @@ class UpdateRunner(Runner):
 
     @staticmethod
     def _finish(kind) -> None:
+        _check_used(kind)
         kind.run(1, ())
         if not kind.own.update.is_finite():
             raise Unrepeatable("it can't be repeated with another batch")
@@ -194,6 +194,12 @@ class UpdateRunner(Runner):
         self._ahead = True
         update.finish()
         return True
+
+
+def _check_used(kind) -> None:
+    *_, sums, _ = kind.stages[0].result
+    if any(one is not None and not one[1] for one in sums):
+        raise Unrepeatable("no entry of the batch is used")
 
 
 def _train_anew(stepper: Stepper, batch: Batch, tally: Tally | None) -> bool:

@@ -9,6 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 
 
+def recording_of(array) -> Any:
+    """Return the recording that notes what is done with an array, or None."""
+    return getattr(array, "recording", None)
+
+
 @dataclass(slots=True)
 class Record:
     """Arrays and wishes of one call, in the layer's dtype; where x is a `DeviceArray`, all results are such, too."""
@@ -35,6 +40,16 @@ class Record:
     rows: np.ndarray | None = None  # int (B,): places of the rows in x of the layer's call, for errors that name them
     steps: Sequence[int] | None = None  # (T,): the same of the steps
     stream: int = 0  # the handle of the stream that a GPU's work stands in; 0 is the default one
+
+    @property
+    def recording(self) -> Any:
+        """The recording that notes what is done with the call's arrays, or None."""
+        return recording_of(self.x)
+
+    def runs_each_time(self, reason: str) -> None:
+        """Say that no recording can repeat this call."""
+        if (recording := self.recording) is not None:
+            recording.refuse(reason)
 
     def places(self) -> Sequence[int]:
         """Return the places of x's steps in the x of the layer's call."""

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import functools
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from rnnkit import allocation, tracebacks
+from rnnkit.execution.runner import Runner
 from rnnkit.layers.support import array_kinds, device_transfer, labelled_calls, sequence_calls
+from rnnkit.layers.support.added_losses import RegularizedCalls
 from rnnkit.layers.support.array_kinds import first_found, handler_of
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.symbolic import SymbolicTensor, record, tracing
+from rnnkit.layers.support.vjp_runner import VJPRunner
 from rnnkit.layers.support.weight_mapping import pair_axes
+
+_ALONE = 3 << 24  # multiply-adds of a product with the Hessian that one thread does: as long as the Python of a call
+
+
+def runners(layer: Any) -> tuple[Any, VJPRunner, dict[tuple[str, ...], Runner]]:
+    """Return the runners of a layer's calls, of its vjps, and of products with its Hessian, by what these are by."""
+    calls = Runner() if layer.activity_regularizer is None else RegularizedCalls()
+    return calls, VJPRunner(), defaultdict(functools.partial(Runner, _ALONE))
 
 
 def entered(call: Callable[..., Any]) -> Callable[..., Any]:

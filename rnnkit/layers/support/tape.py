@@ -19,7 +19,7 @@ from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.variable import Variable
 from rnnkit.layers.support.weight_mapping import weight_keys
-from rnnkit.recording import operation
+from rnnkit.opaque import opaque
 from rnnkit.steps.nesting import mapped
 
 _MOST = 128  # ways back that are kept
@@ -487,8 +487,8 @@ def penalty(variable: Variable) -> Any:
     if tape is None:
         return regularizer(variable.value)
     own = tape.tensor_of(variable)
-    back = lambda d: [operation(lambda w, d: regularizer.gradient(w) * w.dtype.type(d), own.value, d)]
-    return tape.note(operation(lambda w: np.asarray(regularizer(w)), own.value), [own], back)
+    back = lambda d: [opaque(lambda w, d: regularizer.gradient(w) * w.dtype.type(d), own.value, d)]
+    return tape.note(opaque(lambda w: np.asarray(regularizer(w)), own.value), [own], back)
 
 
 def active_tape() -> GradientTape | None:

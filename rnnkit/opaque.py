@@ -1,0 +1,29 @@
+"""Functions whose inside NumPy can't show, left to arrays with an answer of their own, as NumPy leaves its functions.
+
+A class of arrays answers for NumPy's functions by ``__array_function__``; for any other function of arrays, such as one
+whose results have shapes that depend on numbers, code of a user's, or what a generator draws, by ``__rnnkit_opaque__``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def opaque(function: Callable, *arguments, draws: bool = False, writes=(), like: Any = None) -> Any:
+    """Return the result of a function, as the first array with an answer of its own among arguments or `like` gives it.
+
+    The function gives an array, None, nested lists, tuples or dicts of these, or an object that takes another's numbers
+    by ``renew``. It reads the arrays in its arguments alone, and writes to those in `writes`. If it `draws`, it gives
+    something else at each call.
+    """
+    answer = _answer((arguments, like))
+    return function(*arguments) if answer is None else answer(function, arguments, draws, writes)
+
+
+def _answer(nested) -> Any:
+    if isinstance(nested, dict):
+        nested = list(nested.values())
+    if isinstance(nested, (list, tuple)):
+        return next((found for one in nested if (found := _answer(one)) is not None), None)
+    return getattr(nested, "__rnnkit_opaque__", None)
