@@ -19,9 +19,9 @@ import numpy as np
 
 from rnnkit.arguments import is_own
 from rnnkit.execution.array_functions import is_traceable
-from rnnkit.execution.layer_tree import all_layers
 from rnnkit.identity import Same
 from rnnkit.keras import losses, ops, settings
+from rnnkit.layers.support.layer_tree import all_layers
 
 _PLAIN = {bool, int, float, str, type(None)}
 _BUILTINS = set(

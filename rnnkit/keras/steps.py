@@ -12,13 +12,13 @@ import numpy as np
 from rnnkit import metrics as plain_metrics
 from rnnkit.arrays import numbers_of
 from rnnkit.callbacks.progress import watched
-from rnnkit.execution.assignments import by_attributes
-from rnnkit.execution.layer_tree import all_layers
 from rnnkit.keras import tree
 from rnnkit.keras.own_loss import LossStepper
 from rnnkit.keras.reads import Unknown
 from rnnkit.keras.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from rnnkit.layers.masking import Masking
+from rnnkit.layers.support.assignments import by_attributes
+from rnnkit.layers.support.layer_tree import all_layers
 from rnnkit.layers.support.tape import GradientTape, TapeArray, plain
 from rnnkit.layers.support.variable import assign_all
 from rnnkit.models.assembled import Assembled

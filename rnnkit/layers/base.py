@@ -15,17 +15,7 @@ from rnnkit import regularizers, tracebacks
 from rnnkit.arguments import is_own
 from rnnkit.configured import config_of
 from rnnkit.docstrings import describe_by_bases
-from rnnkit.execution.assignments import Assigned, Watchful
 from rnnkit.execution.execution import build_lock
-from rnnkit.execution.layer_tree import (
-    all_layers,
-    arrays_by_name,
-    build_with,
-    held_arrays,
-    held_by,
-    options_by_name,
-    put_arrays,
-)
 from rnnkit.hints import Array, Config, CustomObjects, DType, Regularizer, Seed, Shape
 from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import (
@@ -40,9 +30,19 @@ from rnnkit.layers.support import (
     validation,
     weight_files,
 )
+from rnnkit.layers.support.assignments import Assigned, Watchful
 from rnnkit.layers.support.bound_calls import mask_behind
 from rnnkit.layers.support.display import Text, layer_card
 from rnnkit.layers.support.held_weights import HeldWeights
+from rnnkit.layers.support.layer_tree import (
+    all_layers,
+    arrays_by_name,
+    build_with,
+    held_arrays,
+    held_by,
+    options_by_name,
+    put_arrays,
+)
 from rnnkit.layers.support.pullback import options
 from rnnkit.layers.support.variable import Variable, variables_of
 from rnnkit.layers.support.weight_mapping import Weights, like, pair_axes, shown

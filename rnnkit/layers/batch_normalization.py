@@ -9,12 +9,12 @@ import numpy as np
 
 from rnnkit.arguments import fraction
 from rnnkit.circumstances import circumstances
-from rnnkit.execution.layer_tree import held_by
 from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
 from rnnkit.layers.normalization import OfFeatures
 from rnnkit.layers.shaping import Computed, scaled
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.layer_tree import held_by
 from rnnkit.layers.weighted import OwnWeight
 from rnnkit.opaque import opaque
 from rnnkit.steps.cell import frozen

@@ -7,9 +7,9 @@ from typing import Any, cast
 import numpy as np
 
 from rnnkit import tracebacks
-from rnnkit.execution.assignments import assigned, last_change
 from rnnkit.execution.execution import Execution
 from rnnkit.layers.base import Layer
+from rnnkit.layers.support.assignments import assigned, last_change
 from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.held_weights import HeldWeights
 from rnnkit.layers.support.quantizing import as_held

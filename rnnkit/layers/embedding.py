@@ -10,11 +10,11 @@ import numpy as np
 from rnnkit import constraints, regularizers
 from rnnkit.arguments import positive_integer
 from rnnkit.circumstances import weights_now
-from rnnkit.execution.layer_tree import build_with
 from rnnkit.hints import Array, Constraint, Initializer, LayerOptions, Regularizer, Shape
 from rnnkit.initializers import initializer
 from rnnkit.layers.base import any_shape
 from rnnkit.layers.support import entry, validation
+from rnnkit.layers.support.layer_tree import build_with
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.symbolic import SymbolicTensor

@@ -7,10 +7,10 @@ from typing import Any, Unpack
 import numpy as np
 
 from rnnkit.arguments import real_number
-from rnnkit.execution.layer_tree import build_with
 from rnnkit.hints import Array, LayerOptions
 from rnnkit.layers.base import any_shape
 from rnnkit.layers.support import entry, validation
+from rnnkit.layers.support.layer_tree import build_with
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.weighted import Applied
 

@@ -11,10 +11,10 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import integer, positive_integer
 from rnnkit.circumstances import weights_now
-from rnnkit.execution.layer_tree import all_or_nothing, build_with
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.base import NO_MORE, Layer, any_shape, no_mask
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.layer_tree import all_or_nothing, build_with
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.validation import finite_under_mask
 from rnnkit.layers.traced import Traced

@@ -16,12 +16,12 @@ from rnnkit import tracebacks
 from rnnkit.arguments import integer, positive_integer
 from rnnkit.backends.shared.failures import StepFailed
 from rnnkit.circumstances import standing_in, within
-from rnnkit.execution.layer_tree import all_layers, held_arrays
-from rnnkit.execution.runner import Runner, same_bits
-from rnnkit.execution.watching import unmoved
 from rnnkit.hints import Array
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.device_transfer import device_of
+from rnnkit.layers.support.layer_tree import all_layers, held_arrays
+from rnnkit.layers.support.runner import Runner, same_bits
+from rnnkit.layers.support.watching import unmoved
 from rnnkit.recording import LARGEST, Recording, Unrepeatable, noted, plain
 from rnnkit.steps.nesting import mapped
 

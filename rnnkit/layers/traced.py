@@ -10,10 +10,10 @@ import numpy as np
 
 from rnnkit.circumstances import weights_now
 from rnnkit.execution.array_functions import TracedFunction
-from rnnkit.execution.layer_tree import all_or_nothing, build_with
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.display import Text
+from rnnkit.layers.support.layer_tree import all_or_nothing, build_with
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.weighted import OwnWeights

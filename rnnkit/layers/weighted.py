@@ -9,10 +9,10 @@ from typing import Any, Unpack
 import numpy as np
 
 from rnnkit import allocation
-from rnnkit.execution.assignments import weights_replaced
 from rnnkit.hints import LayerOptions
 from rnnkit.initializers import draw
 from rnnkit.layers.base import Layer
+from rnnkit.layers.support.assignments import weights_replaced
 from rnnkit.layers.support.held_weights import HeldWeights
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.seeds import weight_generator

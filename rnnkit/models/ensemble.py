@@ -15,9 +15,19 @@ from rnnkit.arguments import positive_integer
 from rnnkit.backends.shared.failures import StepFailed
 from rnnkit.circumstances import circumstances, standing_in, weights_now
 from rnnkit.docstrings import described_as
-from rnnkit.execution.assignments import last_replacement
 from rnnkit.execution.execution import unread
-from rnnkit.execution.layer_tree import (
+from rnnkit.hints import Array, Config, CustomObjects, Shape
+from rnnkit.layers.base import ENSEMBLE, Layer
+from rnnkit.layers.rnn import RNN
+from rnnkit.layers.stream import Stream
+from rnnkit.layers.support import entry, validation
+from rnnkit.layers.support.added_losses import calling_parts, unregularized
+from rnnkit.layers.support.array_kinds import handler_of
+from rnnkit.layers.support.assignments import last_replacement
+from rnnkit.layers.support.display import Text
+from rnnkit.layers.support.held_weights import HeldWeights
+from rnnkit.layers.support.labelled_calls import plain
+from rnnkit.layers.support.layer_tree import (
     all_layers,
     all_or_nothing,
     build_with,
@@ -26,16 +36,6 @@ from rnnkit.execution.layer_tree import (
     options_by_name,
     put_arrays,
 )
-from rnnkit.hints import Array, Config, CustomObjects, Shape
-from rnnkit.layers.base import ENSEMBLE, Layer
-from rnnkit.layers.rnn import RNN
-from rnnkit.layers.stream import Stream
-from rnnkit.layers.support import entry, validation
-from rnnkit.layers.support.added_losses import calling_parts, unregularized
-from rnnkit.layers.support.array_kinds import handler_of
-from rnnkit.layers.support.display import Text
-from rnnkit.layers.support.held_weights import HeldWeights
-from rnnkit.layers.support.labelled_calls import plain
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.sequence_calls import least_axes, nests

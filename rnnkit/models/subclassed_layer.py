@@ -14,14 +14,14 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import is_own, sizes
 from rnnkit.circumstances import weights_now, within
-from rnnkit.execution.assignments import assigned, by_attributes, changeable, entries
-from rnnkit.execution.layer_tree import all_layers, all_or_nothing, build_with, held_arrays, options_by_name
 from rnnkit.identity import Same
 from rnnkit.initializers import Constant, draw
 from rnnkit.layers.base import NO_MORE, Layer, any_shape
 from rnnkit.layers.support import entry, symbolic, validation
 from rnnkit.layers.support.added_losses import calling_parts, collecting
+from rnnkit.layers.support.assignments import assigned, by_attributes, changeable, entries
 from rnnkit.layers.support.held_weights import HeldWeights
+from rnnkit.layers.support.layer_tree import all_layers, all_or_nothing, build_with, held_arrays, options_by_name
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.seeds import inherit_seeds, weight_generator
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped

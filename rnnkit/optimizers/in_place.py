@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from operator import is_
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.backends.shared.call import Result
-from rnnkit.execution.runner import Runner
+from rnnkit.layers.support.runner import Runner
 from rnnkit.opaque import opaque
 from rnnkit.optimizers.group import Group
 from rnnkit.recording import LARGEST, Recording, Unrepeatable, noted, plain
@@ -24,7 +24,7 @@ class RecordedUpdate:
     """A computed update of a recording; `finish` replaces weights and slots by its results."""
 
     optimizer: Any
-    groups: list[Group]
+    groups: Sequence[Group]
     results: list[Result]  # results of the groups
 
     def __post_init__(self):

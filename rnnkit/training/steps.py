@@ -11,8 +11,8 @@ import numpy as np
 
 from rnnkit import targets as entries
 from rnnkit.arguments import number_from_zero, real_number
-from rnnkit.execution.layer_tree import all_or_nothing, arrays_by_name, options_by_name, put_arrays
 from rnnkit.layers.support.added_losses import Collected, collecting
+from rnnkit.layers.support.layer_tree import all_or_nothing, arrays_by_name, options_by_name, put_arrays
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.losses import takes_ids

@@ -11,10 +11,17 @@ import numpy as np
 
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.circumstances import standing_in
-from rnnkit.execution.layer_tree import all_layers, all_or_nothing, arrays_by_name, held_by, options_by_name, put_arrays
-from rnnkit.execution.runner import Runner, add_key, copied_arrays
-from rnnkit.execution.watching import call_states, restore, unmoved
 from rnnkit.identity import Same
+from rnnkit.layers.support.layer_tree import (
+    all_layers,
+    all_or_nothing,
+    arrays_by_name,
+    held_by,
+    options_by_name,
+    put_arrays,
+)
+from rnnkit.layers.support.runner import Runner, add_key, copied_arrays
+from rnnkit.layers.support.watching import call_states, restore, unmoved
 from rnnkit.optimizers.in_place import RecordedUpdate, UpdateInPlace
 from rnnkit.recording import LARGEST, Unrepeatable, noted
 from rnnkit.training.batches import Batch
@@ -72,7 +79,7 @@ class UpdateRunner(Runner):
         return all_layers(subject.model)
 
     def _largest(self, subject):
-        return max(LARGEST, subject.model._recorded_bytes)
+        return super()._largest(subject.model)
 
     def _holds(self, subject):
         """Return whether the recordings fit the model as it is now, with its weights loaded into place."""

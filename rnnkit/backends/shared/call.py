@@ -40,16 +40,15 @@ class Record:
     rows: np.ndarray | None = None  # int (B,): places of the rows in x of the layer's call, for errors that name them
     steps: Sequence[int] | None = None  # (T,): the same of the steps
     stream: int = 0  # the handle of the stream that a GPU's work stands in; 0 is the default one
+    recording: Any = field(default=None, init=False)  # that notes what is done with these arrays, if one does
 
-    @property
-    def recording(self) -> Any:
-        """The recording that notes what is done with the call's arrays, or None."""
-        return recording_of(self.x)
+    def __post_init__(self):
+        self.recording = recording_of(self.x)
 
     def runs_each_time(self, reason: str) -> None:
         """Say that no recording can repeat this call."""
-        if (recording := self.recording) is not None:
-            recording.refuse(reason)
+        if self.recording is not None:
+            self.recording.refuse(reason)
 
     def places(self) -> Sequence[int]:
         """Return the places of x's steps in the x of the layer's call."""

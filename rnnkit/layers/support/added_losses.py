@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from rnnkit.circumstances import circumstances, within
-from rnnkit.execution.layer_tree import all_layers, all_or_nothing
 from rnnkit.layers.support import symbolic
+from rnnkit.layers.support.layer_tree import all_layers, all_or_nothing
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
@@ -64,6 +64,7 @@ def kept(layer) -> Iterator[None]:
     with collecting() as found:
         yield
     keep(layer, found)
+    layer._call_runner.pause(layer, bool(found))
 
 
 @contextmanager
@@ -95,7 +96,7 @@ def note(owner, value) -> Added:
     found, added = _collected.get(), Added(owner, value)
     assert found is not None, "losses are collected"
     if (recording := circumstances().recording) is not found.recording:
-        recording.refuse("its losses are collected around it")
+        (recording or found.recording).refuse("its losses are collected around it")
     found.append(added)
     return added
 
@@ -129,6 +130,9 @@ def _by_row(regularizer, array) -> np.ndarray:
 
 class RegularizedCalls:
     """The calls of a layer with a regularizer of its outputs, which aren't recorded."""
+
+    def pause(self, layer, is_paused: bool) -> None:
+        """Do as `Runner.pause`: nothing."""
 
     def run(self, layer, call, arguments, keywords) -> Any:
         """Return the result of a call outside of all models, whose penalty the layer keeps; else None."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from rnnkit import allocation, tracebacks
-from rnnkit.execution.runner import Runner
 from rnnkit.layers.support import array_kinds, device_transfer, labelled_calls, sequence_calls
 from rnnkit.layers.support.added_losses import RegularizedCalls
 from rnnkit.layers.support.array_kinds import first_found, handler_of
 from rnnkit.layers.support.pullback import Pullback
+from rnnkit.layers.support.runner import Runner
 from rnnkit.layers.support.symbolic import SymbolicTensor, record, tracing
 from rnnkit.layers.support.vjp_runner import VJPRunner
 from rnnkit.layers.support.weight_mapping import pair_axes
@@ -28,10 +28,15 @@ def runners(layer: Any) -> tuple[Any, VJPRunner, dict[tuple[str, ...], Runner]]:
     return calls, VJPRunner(), defaultdict(functools.partial(Runner, _ALONE))
 
 
+def hessian_runner(layer: Any, names: Sequence[str]) -> Runner:
+    """Return the runner of products with the Hessian by what these names are of."""
+    return layer._hvp_runners[tuple(names)]
+
+
 def entered(call: Callable[..., Any]) -> Callable[..., Any]:
     """Return a layer's ``__call__`` that is recorded if there is a symbolic tensor among its arguments.
 
-    Calls with NumPy's arrays are repeated once they have occurred often enough, see `rnnkit.execution.runner`.
+    Calls with NumPy's arrays are repeated once they have occurred often enough, see `rnnkit.layers.support.runner`.
     Arguments may be arrays of a GPU, too.
     """
     crossing = device_transfer.crossing(call)

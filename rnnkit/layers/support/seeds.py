@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.execution.layer_tree import all_layers
+from rnnkit.layers.support.layer_tree import all_layers
 from rnnkit.opaque import opaque
 
 

@@ -18,6 +18,7 @@ from rnnkit.layers.support.bound_calls import vjp_on
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.variable import Variable
+from rnnkit.layers.support.vjp_runner import PullRunner
 from rnnkit.layers.support.weight_mapping import weight_keys
 from rnnkit.opaque import opaque
 from rnnkit.steps.nesting import mapped
@@ -593,7 +594,7 @@ class _ThroughFunctions:
     """Part of a way back: the functions of NumPy that follow each other, traced as one."""
 
     def __init__(self, tape, notes: list[_Note], reached, sought, kept: frozenset):
-        from rnnkit.execution.array_functions import PullRunner, TracedFunction, kind_of  # with the compiler
+        from rnnkit.execution.array_functions import TracedFunction, kind_of  # with the compiler
 
         made = {one: (k, i) for k, note in enumerate(notes) for i, one in enumerate(note.made)}
         self.given = list(dict.fromkeys(one for note in notes for one in note.read if one not in made))

@@ -15,9 +15,10 @@ import numpy as np
 
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.circumstances import FROZEN, USUAL, circumstances, standing_in
-from rnnkit.execution.assignments import Changes
-from rnnkit.execution.layer_tree import all_layers, takes_sequences
-from rnnkit.execution.watching import Watched, are_own, call_states, restore
+from rnnkit.layers.support.assignments import Changes, assigned
+from rnnkit.layers.support.facts import takes_sequences
+from rnnkit.layers.support.layer_tree import all_layers
+from rnnkit.layers.support.watching import Watched, are_own, call_states, restore
 from rnnkit.recording import LARGEST, Recording, Unrepeatable, arrays_in, each_array, noted, plain
 from rnnkit.steps.nesting import like
 
@@ -182,6 +183,13 @@ class Runner:
             None,
         )  # one by `Kind.call`: `Changes.last`, threads, layer, kind
         self._watched = Watched()
+        self._is_paused = False
+
+    def pause(self, layer, is_paused: bool) -> None:
+        """Have calls done the ordinary way, or no more: after one that leaves losses, which the next one replaces."""
+        if is_paused != self._is_paused:
+            self._is_paused = is_paused
+            assigned(layer, "losses", numbers=True)  # there is no latest call to repeat
 
     def __reduce__(self):
         return type(self), (self._alone, self._lists)  # recordings are memory of this process
@@ -208,6 +216,8 @@ class Runner:
                     return result
         elif arguments and type(arguments[0]) in (list, tuple) and not self._lists and takes_sequences(layer):
             return None  # the calls on its buckets are repeated
+        if self._is_paused:
+            return None
         if arrays is arguments:
             key: tuple = threads, arguments[0].shape, arguments[0].dtype
         else:
