@@ -207,7 +207,7 @@ class Layer(Watchful, Shown, Configurable):
         self._input_shape: Any = None  # until it is built
         self._generator: np.random.Generator | None = None
         self.activity_regularizer: Any = regularizers.get(activity_regularizer)
-        self._call_runner, self._vjp_runner, self._hvp_runners = entry.runners(self)
+        self._call_runner, self._vjp_runner, self._hvp_runners = entry.runners()
         self._assigned = Assigned()
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -20,9 +20,9 @@ from rnnkit.hints import Array
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.device_transfer import device_of
 from rnnkit.layers.support.layer_tree import all_layers, held_arrays
+from rnnkit.layers.support.recording import LARGEST, Recording, Unrepeatable, noted, plain
 from rnnkit.layers.support.runner import Runner, same_bits
 from rnnkit.layers.support.watching import unmoved
-from rnnkit.recording import LARGEST, Recording, Unrepeatable, noted, plain
 from rnnkit.steps.nesting import mapped
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from rnnkit.backends.shared.call import Result
+from rnnkit.layers.support.recording import LARGEST, Recording, Unrepeatable, noted, plain
 from rnnkit.layers.support.runner import Runner
 from rnnkit.opaque import opaque
 from rnnkit.optimizers.group import Group
-from rnnkit.recording import LARGEST, Recording, Unrepeatable, noted, plain
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 
 

@@ -20,10 +20,10 @@ from rnnkit.layers.support.layer_tree import (
     options_by_name,
     put_arrays,
 )
+from rnnkit.layers.support.recording import LARGEST, Unrepeatable, noted
 from rnnkit.layers.support.runner import Runner, add_key, copied_arrays
 from rnnkit.layers.support.watching import call_states, restore, unmoved
 from rnnkit.optimizers.in_place import RecordedUpdate, UpdateInPlace
-from rnnkit.recording import LARGEST, Unrepeatable, noted
 from rnnkit.training.batches import Batch
 from rnnkit.training.steps import Stepper, parts_of, sums_of
 from rnnkit.training.tally import Tally

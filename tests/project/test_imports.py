@@ -138,7 +138,7 @@ KNOW_OF_RECORDINGS = """
 
 
 def test_few_files_know_of_recordings():
-    recorder = {"rnnkit.recording", "rnnkit.layers.support.runner", "rnnkit.layers.support.vjp_runner"}
+    recorder = {"rnnkit.layers.support.recording", "rnnkit.layers.support.runner", "rnnkit.layers.support.vjp_runner"}
     found = {module.removeprefix("rnnkit.") for module, names in imports().items() if names & recorder}
     assert found == set(KNOW_OF_RECORDINGS), "leave it to NumPy's functions, like= and opaque, or to what knows already"
 

@@ -128,20 +128,14 @@ def _by_row(regularizer, array) -> np.ndarray:
     return np.array(regularizer(array) / max(1, len(array)))
 
 
-class RegularizedCalls:
-    """The calls of a layer with a regularizer of its outputs, which aren't recorded."""
-
-    def pause(self, layer, is_paused: bool) -> None:
-        """Do as `Runner.pause`: nothing."""
-
-    def run(self, layer, call, arguments, keywords) -> Any:
-        """Return the result of a call outside of all models, whose penalty the layer keeps; else None."""
-        if is_collecting() or any(isinstance(one, SymbolicTensor) for one in leaves([arguments, keywords])):
-            return None
-        with kept(layer):
-            found = call(layer, *arguments, **keywords)
-            regularized(layer, found)
-        return found
+def with_penalty(layer, call, arguments, keywords) -> Any:
+    """Return the result of a call of a layer; one outside of all models keeps the penalty of its outputs."""
+    if layer.activity_regularizer is None or is_collecting():
+        return call(layer, *arguments, **keywords)
+    with kept(layer):
+        found = call(layer, *arguments, **keywords)
+        regularized(layer, found)
+    return found
 
 
 class OverBatch(np.lib.mixins.NDArrayOperatorsMixin):

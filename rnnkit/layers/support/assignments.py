@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import is_own
-from rnnkit.recording import unrepeatable
+from rnnkit.layers.support.recording import unrepeatable
 
 # Attributes that no recording depends on: a call sets them itself, and stateful layers aren't repeated; fit sets them;
 # of weights that are replaced `weights_replaced` is told.

@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnkit import allocation, tracebacks
 from rnnkit.layers.support import array_kinds, device_transfer, labelled_calls, sequence_calls
-from rnnkit.layers.support.added_losses import RegularizedCalls
+from rnnkit.layers.support.added_losses import with_penalty
 from rnnkit.layers.support.array_kinds import first_found, handler_of
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.runner import Runner
@@ -22,10 +22,9 @@ from rnnkit.layers.support.weight_mapping import pair_axes
 _ALONE = 3 << 24  # multiply-adds of a product with the Hessian that one thread does: as long as the Python of a call
 
 
-def runners(layer: Any) -> tuple[Any, VJPRunner, dict[tuple[str, ...], Runner]]:
+def runners() -> tuple[Runner, VJPRunner, dict[tuple[str, ...], Runner]]:
     """Return the runners of a layer's calls, of its vjps, and of products with its Hessian, by what these are by."""
-    calls = Runner() if layer.activity_regularizer is None else RegularizedCalls()
-    return calls, VJPRunner(), defaultdict(functools.partial(Runner, _ALONE))
+    return Runner(), VJPRunner(), defaultdict(functools.partial(Runner, _ALONE))
 
 
 def hessian_runner(layer: Any, names: Sequence[str]) -> Runner:
@@ -59,7 +58,7 @@ def entered(call: Callable[..., Any]) -> Callable[..., Any]:
                     plain = False
             if not plain and (found := _of_sequences_or_labelled(self, call, arguments, keywords)) is not None:
                 return found
-            return (call if plain else crossing)(self, *arguments, **keywords)
+            return with_penalty(self, call if plain else crossing, arguments, keywords)
         except MemoryError as error:
             raise allocation.retold(error, f"a call of {self.name!r}") from None
         except Exception as error:
@@ -75,7 +74,9 @@ def _of_sequences_or_labelled(layer, call, arguments, keywords):
         if handler_of((*arguments, *keywords.values())) is not None:
             raise ValueError(f"expected arrays in memory for the ensemble {layer.name!r}")
         return None
-    found = sequence_calls.called(layer, call, arguments, keywords)
+    found = None
+    if layer.activity_regularizer is None:  # whose penalty is over all rows
+        found = sequence_calls.called(layer, call, arguments, keywords)
     return labelled_calls.called(layer, call, arguments, keywords) if found is None else found
 
 

@@ -12,11 +12,11 @@ import numpy as np
 from rnnkit.circumstances import standing_in
 from rnnkit.layers.support.layer_tree import arrays_by_name
 from rnnkit.layers.support.pullback import Gradients, Pullback
+from rnnkit.layers.support.recording import Unrepeatable, arrays_in
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.runner import Runner, copied_arrays, same_bits
 from rnnkit.layers.support.watching import call_states, restore
 from rnnkit.layers.support.weight_mapping import pair_axes
-from rnnkit.recording import Unrepeatable, arrays_in
 
 
 class VJPRunner(Runner):

@@ -5,17 +5,16 @@ import operator
 import numpy as np
 import pytest
 
-from rnnkit.opaque import opaque
-from rnnkit.recording import (
+from rnnkit.layers.support.recording import (
     LARGEST,
     Noted,
     Recording,
     Unrepeatable,
-    current,
     noted,
     plain,
     unrepeatable,
 )
+from rnnkit.opaque import opaque
 
 
 def recorded(*arrays):
@@ -26,7 +25,6 @@ def recorded(*arrays):
 
 def test_without_a_recording_nothing_is_noted():
     x = np.arange(6.0).reshape(2, 3)
-    assert current() is None
     assert opaque(lambda a: a, x) is x and noted(x) is x
     with recorded(x):
         assert type(noted(x)) is Noted and plain(noted(x)) is x and np.shares_memory(plain(noted(x)[0]), x)
@@ -148,7 +146,6 @@ def test_an_array_of_unknown_origin_is_refused():
     x = np.ones(2)
     with pytest.raises(Unrepeatable, match=r"an array \(2,\) that no recorded operation wrote"), recorded(x):
         noted(x) + np.asarray(noted(x)) * 2  # which NumPy does with plain arrays
-    assert current() is None
     recording = recorded(x)
     assert recording.knows(x[:1]) and not recording.knows(x + 1)
 

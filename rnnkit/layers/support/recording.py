@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.circumstances import circumstances, within
+from rnnkit.steps.nesting import leaves_of, mapped
 
 LARGEST = 1 << 24  # bytes that a recording may hold: in larger calls, Python's time doesn't count
 
@@ -209,13 +210,8 @@ class Recording:
 
 def unrepeatable(reason: str) -> None:
     """Refuse to record the caller's computation, if a recording is made."""
-    if current() is not None:
+    if circumstances().recording is not None:
         raise Unrepeatable(reason)
-
-
-def current() -> Recording | None:
-    """Return the recording of this thread, or None."""
-    return circumstances().recording
 
 
 class Noted(np.ndarray):
@@ -484,40 +480,31 @@ def _is_whole(array: np.ndarray) -> bool:
 
 def arrays_in(nested) -> list[np.ndarray]:
     """Return the arrays of nested lists, tuples and dicts, in order."""
-    return [one for one in _leaves(nested) if isinstance(one, np.ndarray)]
-
-
-def _leaves(nested) -> list:
-    if isinstance(nested, dict):
-        nested = list(nested.values())
-    return [leaf for one in nested for leaf in _leaves(one)] if isinstance(nested, (list, tuple)) else [nested]
+    return [one for one in leaves_of(nested) if isinstance(one, np.ndarray)]
 
 
 def _own(found, recording, writes):
     """Return the same result in arrays of the recording's own."""
-    if hasattr(found, "renew"):
-        found.__rnnkit_opaque__ = Noted.__rnnkit_opaque__
-    if found is None or hasattr(found, "renew"):
-        return found
-    if isinstance(found, (tuple, list)):
-        return type(found)(_own(one, recording, writes) for one in found)
-    if isinstance(found, dict):
-        return {name: _own(one, recording, writes) for name, one in found.items()}
-    if isinstance(found, np.ndarray) and recording.knows(found):
-        return found
-    kept = np.array(found)
-    writes.append(kept)
-    return kept
+
+    def own(one):
+        if hasattr(one, "renew"):
+            one.__rnnkit_opaque__ = Noted.__rnnkit_opaque__
+        if one is None or hasattr(one, "renew") or (isinstance(one, np.ndarray) and recording.knows(one)):
+            return one
+        writes.append(np.array(one))
+        return writes[-1]
+
+    return mapped(found, own)
 
 
 def _renewing(kept, run: Callable) -> Callable[[], None]:
     """Return an operation that copies a function's results into those of its first call."""
     if isinstance(kept, np.ndarray):  # most of them
         return lambda: _renew(kept, run())
-    own = _leaves(kept)
+    own = leaves_of(kept)
 
     def renew():
-        for one, found in zip(own, _leaves(run()), strict=True):
+        for one, found in zip(own, leaves_of(run()), strict=True):
             _renew(one, found)
 
     return renew
