@@ -11,13 +11,13 @@ from typing import Any
 
 
 def opaque(function: Callable, *arguments, draws: bool = False, writes=(), like: Any = None) -> Any:
-    """Return the result of a function, as the first array with an answer of its own among arguments or `like` gives it.
+    """Return the result of a function, as the first array with an answer of its own gives it, `like` or an argument.
 
     The function gives an array, None, nested lists, tuples or dicts of these, or an object that takes another's numbers
     by ``renew``. It reads the arrays in its arguments alone, and writes to those in `writes`. If it `draws`, it gives
     something else at each call.
     """
-    answer = _answer((arguments, like))
+    answer = _answer(arguments if like is None else like)
     return function(*arguments) if answer is None else answer(function, arguments, draws, writes)
 
 

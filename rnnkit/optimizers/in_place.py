@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from operator import is_
 from typing import Any
@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from rnnkit.backends.shared.call import Result
-from rnnkit.layers.support.recording import LARGEST, Recording, Unrepeatable, noted, plain
+from rnnkit.layers.support.recording import LARGEST, Recording, Unrepeatable, noting, plain
 from rnnkit.layers.support.runner import Runner
 from rnnkit.opaque import opaque
 from rnnkit.optimizers.group import Group
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
+
+_MEMORY = "given slots gradient gradient_views own scales".split()  # of a group
 
 
 @dataclass(eq=False)
@@ -172,17 +174,6 @@ class GroupInPlace(Group):
         super().__init__(known.optimizer, known.rows)
         self.given, self._programs = known.rows.zeros(), known._programs
 
-    @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Let what is done with this memory be noted."""
-        names = ("given", "slots", "gradient", "gradient_views", "own", "scales")
-        kept = {name: getattr(self, name) for name in names}
-        vars(self).update(noted(kept))
-        try:
-            yield
-        finally:
-            vars(self).update(kept)
-
     def _share(self, shared, now):
         names, now = tuple(now), self.optimizer._now()  # of this update
         if tuple(now) != names:
@@ -253,7 +244,7 @@ class UpdateInPlace:
             for group in self.groups:
                 recording.give(group.given, *group.slots, group.gradient, group.own)
                 group.take_options(weight_options)
-                stack.enter_context(group.noted())
+                stack.enter_context(noting(group, *_MEMORY))
                 group.take_gradients(gradients)
             if optimizer.clipnorm or optimizer.global_clipnorm:
                 given = [array for group in self.groups for array in (group.given, group.gradient, group.own)]

@@ -149,13 +149,3 @@ def by_attributes(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def weights_replaced() -> None:
     """Note that weights of some layer were replaced."""
     Changes.weights = Changes.last = next(Changes.numbers)
-
-
-def last_change() -> int:
-    """Return the number of the last assignment to any layer, or replacement of weights."""
-    return Changes.last
-
-
-def last_replacement() -> int:
-    """Return the number of the last replacement of any layer's weights."""
-    return Changes.weights

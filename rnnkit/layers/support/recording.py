@@ -19,7 +19,8 @@ from __future__ import annotations
 import inspect
 import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
 
@@ -342,31 +343,32 @@ def noted(nested: Any) -> Any:
     """Return nested lists, tuples and dicts with their arrays as those of the call that is recorded, if one is."""
     if circumstances().recording is None:
         return nested
-    return each_array(nested, lambda array: array.view(Noted) if type(array) is np.ndarray else array)
+    return mapped(nested, lambda one: one.view(Noted) if type(one) is np.ndarray else one)
+
+
+@contextmanager
+def noting(owner: Any, *names: str) -> Iterator[None]:
+    """Let the arrays in some attributes of an object be those of the call that is recorded."""
+    kept = {name: getattr(owner, name) for name in names}
+    vars(owner).update(noted(kept))
+    try:
+        yield
+    finally:
+        vars(owner).update(kept)
 
 
 def plain(nested: Any) -> Any:
     """Return nested lists, tuples and dicts with the plain arrays of those of a recorded call."""
-    return each_array(nested, lambda array: _plain(array) if type(array) is Noted else array)
+    return mapped(nested, _plain)
 
 
-def each_array(nested: Any, function: Callable) -> Any:
-    """Return nested lists, tuples and dicts with a function's results for their arrays."""
-    if isinstance(nested, np.ndarray):
-        return function(nested)
-    if isinstance(nested, (tuple, list)):
-        entries = [each_array(one, function) for one in nested]
-        return type(nested)(*entries) if hasattr(nested, "_fields") else type(nested)(entries)
-    if type(nested) is dict:
-        return {name: each_array(one, function) for name, one in nested.items()}
-    if isinstance(nested, slice):
-        return slice(*(each_array(one, function) for one in (nested.start, nested.stop, nested.step)))
-    return nested
-
-
-def _plain(array) -> np.ndarray:
-    base = array.base
-    return base if type(base) is np.ndarray and _is_same(base, array) else array.view(np.ndarray)
+def _plain(one) -> Any:
+    if isinstance(one, slice):
+        return slice(_plain(one.start), _plain(one.stop), _plain(one.step))
+    if type(one) is not Noted:
+        return one
+    base = one.base
+    return base if type(base) is np.ndarray and _is_same(base, one) else one.view(np.ndarray)
 
 
 @cache

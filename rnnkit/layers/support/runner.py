@@ -18,9 +18,9 @@ from rnnkit.circumstances import FROZEN, USUAL, circumstances, standing_in
 from rnnkit.layers.support.assignments import Changes, assigned
 from rnnkit.layers.support.facts import takes_sequences
 from rnnkit.layers.support.layer_tree import all_layers
-from rnnkit.layers.support.recording import LARGEST, Recording, Unrepeatable, arrays_in, each_array, noted, plain
+from rnnkit.layers.support.recording import LARGEST, Recording, Unrepeatable, arrays_in, noted, plain
 from rnnkit.layers.support.watching import Watched, are_own, call_states, restore
-from rnnkit.steps.nesting import mapped
+from rnnkit.steps.nesting import like, mapped
 
 SURE = 2  # comparisons of a recording with the ordinary way: when it is made, and with other numbers
 _SMALL = 1 << 14  # bytes of several arrays that are copied in less time than their addresses are written
@@ -144,8 +144,10 @@ class Kind:
             for i, one in enumerate(results, len(arrays)):
                 if i not in self.redirected:
                     made[i - len(arrays)][...] = one
+        if type(result) is np.ndarray:
+            return made[0]
         each = iter(made)
-        return made[0] if type(result) is np.ndarray else each_array(result, lambda _: next(each))
+        return mapped(result, lambda one: next(each) if isinstance(one, np.ndarray) else one)
 
     def leave(self, *arrays: np.ndarray) -> None:
         """Leave arrays that took a place in the recording to a thread that was left behind, if there is one."""
@@ -411,10 +413,11 @@ def same_bits(nested, other) -> bool:
 
 def copied_arrays(nested):
     """Return nested lists, tuples and dicts with copies of the arrays in them, and of what renews itself."""
-    return mapped(nested, _copied)
-
-
-def _copied(one):
-    if isinstance(one, np.ndarray):
-        return np.array(one)
-    return one.copy() if hasattr(one, "renew") else one
+    if isinstance(nested, np.ndarray):  # most of them
+        return np.array(nested)
+    if isinstance(nested, (list, tuple)):
+        entries = [copied_arrays(one) for one in nested]
+        return entries if type(nested) is list else like(nested, entries)
+    if isinstance(nested, dict):
+        return {name: copied_arrays(one) for name, one in nested.items()}
+    return nested.copy() if hasattr(nested, "renew") else nested
