@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 
 def opaque(function: Callable, *arguments, draws: bool = False, writes=(), like: Any = None) -> Any:
     """Return the result of a function, as the first array with an answer of its own gives it, `like` or an argument.
@@ -17,13 +19,19 @@ def opaque(function: Callable, *arguments, draws: bool = False, writes=(), like:
     by ``renew``. It reads the arrays in its arguments alone, and writes to those in `writes`. If it `draws`, it gives
     something else at each call.
     """
-    answer = _answer(arguments if like is None else like)
+    answer = _answer(arguments if like is None else (like,))
     return function(*arguments) if answer is None else answer(function, arguments, draws, writes)
 
 
-def _answer(nested) -> Any:
-    if isinstance(nested, dict):
-        nested = list(nested.values())
-    if isinstance(nested, (list, tuple)):
-        return next((found for one in nested if (found := _answer(one)) is not None), None)
-    return getattr(nested, "__rnnkit_opaque__", None)
+def _answer(several) -> Any:
+    for one in several:
+        kind, found = type(one), None
+        if kind is list or kind is tuple:
+            found = _answer(one)
+        elif kind is dict:
+            found = _answer(one.values())
+        elif kind is not np.ndarray:  # which most are
+            found = getattr(one, "__rnnkit_opaque__", None)
+        if found is not None:
+            return found
+    return None

@@ -276,8 +276,9 @@ class Program:
         if done is False:
             record.place = None  # the thread that was stopped may still write there
         record.abandoned |= done is False or done == ABANDONED
-        found = [outputs, last, final, kept]
-        return Result(*(found if recording is None else recording.noted(found))) if done else None
+        if recording is not None:
+            outputs, last, final, kept = recording.noted([outputs, last, final, kept])
+        return Result(outputs, last, final, kept) if done else None
 
     def _may_be_longer(self, record: Record) -> bool:
         """Return whether a recorded call may be repeated with other numbers of steps."""

@@ -43,7 +43,7 @@ class Record:
     recording: Any = field(default=None, init=False)  # that notes what is done with these arrays, if one does
 
     def __post_init__(self):
-        self.recording = recording_of(self.x)
+        self.recording = getattr(self.x, "recording", None)
 
     def runs_each_time(self, reason: str) -> None:
         """Say that no recording can repeat this call."""

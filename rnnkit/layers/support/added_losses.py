@@ -130,7 +130,7 @@ def _by_row(regularizer, array) -> np.ndarray:
 
 def with_penalty(layer, call, arguments, keywords) -> Any:
     """Return the result of a call of a layer; one outside of all models keeps the penalty of its outputs."""
-    if layer.activity_regularizer is None or is_collecting():
+    if is_collecting():
         return call(layer, *arguments, **keywords)
     with kept(layer):
         found = call(layer, *arguments, **keywords)

@@ -58,7 +58,10 @@ def entered(call: Callable[..., Any]) -> Callable[..., Any]:
                     plain = False
             if not plain and (found := _of_sequences_or_labelled(self, call, arguments, keywords)) is not None:
                 return found
-            return with_penalty(self, call if plain else crossing, arguments, keywords)
+            taking = call if plain else crossing
+            if self.activity_regularizer is not None:
+                return with_penalty(self, taking, arguments, keywords)
+            return taking(self, *arguments, **keywords)
         except MemoryError as error:
             raise allocation.retold(error, f"a call of {self.name!r}") from None
         except Exception as error:
