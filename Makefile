@@ -98,7 +98,7 @@ COVERED := --cov --cov-append --cov-report=
 COMPILED := $(addprefix tests/backends/cuda/,$(addprefix device/,test_intrinsics.py test_value.py) \
 	codegen/test_kernel_source.py codegen/test_row_kernel.py memory/test_driver.py memory/test_availability.py)
 
-# The simulator and the compiler of kernels take their time: EVERY=8 runs every eighth case.
+# The simulator and the compiler of kernels take their time: EVERY=12 runs every twelfth case.
 test-cuda: export NUMBA_ENABLE_CUDASIM = 1
 test-cuda: export RNNKIT_TEST_EVERY = $(EVERY)
 test-cuda: .venv-cuda/ready
@@ -204,7 +204,7 @@ bench-smoke: .venv/ready-dev
 # Needs no network once its tools are there. The gallery's examples run once; make docs GALLERY=0 leaves them out.
 GALLERY := 1
 docs: .venv/ready-docs
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m docs tests/project
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "docs and not sweep" tests/project
 	$(BIN)/python -m sphinx -W --keep-going -q -D plot_gallery=$(GALLERY) -d build/doctrees docs site
 	@rm -rf jupyter_execute site/benchmarks
 	@if test -d asv_benchmarks/html; then cp -r asv_benchmarks/html site/benchmarks; fi

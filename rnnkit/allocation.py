@@ -52,6 +52,22 @@ def check(what: str, shape, dtype=np.float64) -> None:
         )
 
 
+def expect(size: int) -> None:
+    """Let the C library keep so many bytes for the next arrays when they are freed, which it decides by what was freed.
+
+    glibc returns all that is free above twice the largest block, up to 32 MB, that was freed before, and each page that
+    is asked for again costs as much as some thousand numbers.
+    """
+    global _expected
+    size = min(size, _MOST_KEPT)
+    if size > _expected:
+        _expected = size
+        np.empty(size, np.uint8)  # freed at once, and never written to
+
+
+_expected, _MOST_KEPT = 0, (1 << 25) - (1 << 16)
+
+
 def keep(what: str, shape, dtype) -> None:
     """Check an array that stays in memory, and count it towards the limit of `limited`."""
     check(what, shape, dtype)

@@ -200,7 +200,7 @@ def _no_real_numbers(found, value, what) -> str:
             return f"{expected} a column {column}; leave it out, or write its values in numbers"
         words = "" if what == "mask" else f"; np.unique({name}, return_inverse=True)[1] numbers words and classes"
     if kind == "c":
-        return f"{expected} dtype {dtype}; pass {name}.real, {name}.imag or np.abs({name})"
+        return f"{expected} dtype {dtype}; pass {name}.real, {name}.imag or np.abs({name}), or let the step do so"
     if kind == "M":
         days = f"({name} - {name}.min()) / np.timedelta64(1, 'D')"
         return f"{expected} dtype {dtype}; pass the time in numbers, such as {days}"

@@ -303,12 +303,12 @@ class _Point:
             found[a] = {b: stack.reshape(*shape, *stack.shape[1:]) for b, stack in stacks.items()}
         with_rows = [name for name in names if name in self.rows]
         sizes = [math.prod(self.rows[name]) for name in with_rows]
-        parts: list[dict[str, np.ndarray]] = []
+        parts = [{name: np.zeros((0, rows, *self.rows[name]), dtype) for name in with_rows}]
         for some in self._some(sum(sizes)):  # directions of all of them, as rows of one call
             units, moved = np.eye(sum(sizes), dtype=dtype)[some], {}
             for name, size, last in zip(with_rows, sizes, np.cumsum(sizes), strict=True):
-                unit = units[:, last - size : last].reshape(len(some), 1, *self.rows[name])
-                moved[name] = np.broadcast_to(unit, (len(some), rows, *self.rows[name])).reshape(-1, *self.rows[name])
+                unit = units[:, last - size : last].reshape(len(some), *self.rows[name])
+                moved[name] = np.repeat(unit, rows, axis=0)
             curved = self.curved(moved, with_rows, of, len(some))
             parts.append({b: curved[b].reshape(len(some), rows, *self.rows[b]) for b in with_rows})
         for a, size, last in zip(with_rows, sizes, np.cumsum(sizes), strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -99,11 +100,12 @@ def read(name: str, title: str, step: Step, dtype: np.dtype, constants=(), int8:
             raise ValueError(f"expected operations that C has; {title} uses {node.op!r}: {node.line}")
     by_row = any(node.batched and node.op in BY_ROW for node in graph.live())
     _check_int8(graph, title, int8 and by_row)
-    rows = plan_rows(without_codes(graph)) if by_row else None
-    made = rows or plan(without_codes(graph), lambda columns: columns)
-    unchanged = {i for i, node in enumerate(graph.states) if node.op == "state" and node.attr == i}
-    changing = tuple(i for i in range(len(graph.states)) if i not in unchanged)
-    parts, direct = ([], None) if rows else _without_copy(_needed(made, unchanged))
+    changing = tuple(i for i, node in enumerate(graph.states) if (node.op, node.attr) != ("state", i))
+    changed = copy.copy(without_codes(graph))
+    rows = plan_rows(changed) if by_row else None
+    changed.states = tuple(changed.states[i] for i in changing)
+    made = rows or plan(changed, lambda columns: columns)
+    parts, direct = ([], None) if rows else _without_copy([part for part in made.parts() if not _is_empty(part)])
     if rows:  # without copies of unchanged states and without unused lines
         rows = replace(rows, writes=[one for one in rows.writes if one[0].kind != "next" or one[0].attr in changing])
         rows = replace(rows, lines=_lines(rows.lines, set(ir.written_names(rows))))
@@ -147,18 +149,9 @@ def _rounds(loop: ir.RowLoop, wanted: set[str]) -> ir.RowLoop:
     return replace(loop, carried=carried, lines=[*first, *rest], first=len(first))
 
 
-def _needed(made: ir.Plan, unchanged: set[int]) -> list[ir.Product | ir.Loop]:
-    """Return the parts of a plan without copies of unchanged states and without unused lines."""
-    parts: list[ir.Product | ir.Loop] = []
-    for part in made.parts():
-        if isinstance(part, ir.Product):
-            if part.result.size:
-                parts.append(part)
-            continue
-        writes = [one for one in part.writes if not (one[1].kind == "next" and one[1].attr in unchanged)]
-        if writes and 0 not in part.dims[: part.kept]:
-            parts.append(_pruned(replace(part, writes=writes)))
-    return parts
+def _is_empty(part: ir.Product | ir.Loop) -> bool:
+    """Return whether a part computes no numbers."""
+    return not part.result.size if isinstance(part, ir.Product) else 0 in part.dims[: part.kept]
 
 
 def _without_copy(parts: list[ir.Product | ir.Loop]) -> tuple[list[ir.Product | ir.Loop], ir.Buffer | None]:
@@ -173,18 +166,6 @@ def _without_copy(parts: list[ir.Product | ir.Loop]) -> tuple[list[ir.Product | 
             if same and whole and found.section != ir.CALL:
                 return before, found
     return parts, None
-
-
-def _pruned(loop: ir.Loop) -> ir.Loop:
-    """Return a loop without unused lines."""
-    wanted = {name for name, _, _ in loop.writes}
-    values = []
-    for value in reversed(loop.values):
-        if value.name in wanted:
-            values.append(value)
-            if isinstance(value, ir.Pointwise):
-                wanted.update(value.args)
-    return replace(loop, values=values[::-1])
 
 
 def _touched(part: ir.Product | ir.Loop) -> Iterable[ir.Buffer]:

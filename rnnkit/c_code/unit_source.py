@@ -128,8 +128,8 @@ class UnitWriter:
         """Return the lines that copy the new states to the states."""
         lines = []
         places = {buffer.attr: place for buffer, place in self._places.items() if buffer.kind == "next"}
-        for i in self.unit.changing:
-            lines += over(self.unit.initial[i].size, f"s->state_{i}[i] = {places[i]}[i];")
+        for k, i in enumerate(self.unit.changing):
+            lines += over(self.unit.initial[i].size, f"s->state_{i}[i] = {places[k]}[i];")
         used = " ".join(self._places.values())
         unused = [p for p in (*self.x, "y") if p not in used.split()]
         return [*lines, *(f"(void){p};" for p in unused)]

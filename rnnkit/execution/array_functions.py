@@ -47,6 +47,8 @@ class TracedFunction:
         Whether the graph is compared with the function on numbers.
     weights : dict of str to ndarray
         The last arrays, if they are known, by their names in the graph.
+    others : int
+        How many of the arrays with a batch axis, the last ones, have no cotangents and are the function's own.
 
     Attributes
     ----------
@@ -69,11 +71,22 @@ class TracedFunction:
     nesting: Any
 
     def __init__(
-        self, function, shapes, batched, kinds, dtype, name: str, lines: tuple = (), checked=True, weights=None
+        self,
+        function,
+        shapes,
+        batched,
+        kinds,
+        dtype,
+        name: str,
+        lines: tuple = (),
+        checked=True,
+        weights=None,
+        others=0,
     ):
         self.dtype, weights = np.dtype(dtype), weights or {}
         self._places = [i for i, one in enumerate(batched) if one]
         self._shared = [i for i, one in enumerate(batched) if not one]
+        self._sought = self._places[: len(self._places) - others]
         self._given = [tuple(shape) for shape in shapes]
         self._names = [*map(str, range(len(shapes) - len(weights))), *weights]
         self._keys: list[tuple] = [("weight", name) for name in self._names]
@@ -136,12 +149,13 @@ class TracedFunction:
 
     @once
     def pull_reads_arrays(self) -> bool:
-        """Return whether the functions of `with_pull` read arrays with a batch axis, in the memory that they have."""
+        """Return whether the functions of `with_pull` read arrays that have cotangents, in their own memory."""
         stack = list(self._with_pull[1])
         for node in stack:
             if node.op in ("view", "ruled", "cast"):
                 stack.append(node.args[0])
-        return any(node.op in INPUTS for node in stack)
+        sought = {self._keys[i] for i in self._sought}
+        return any(node.op in INPUTS and (node.op, node.attr) in sought for node in stack)
 
     def _results(self, held, values) -> list[np.ndarray]:
         if self._codes is not None:
@@ -244,18 +258,16 @@ class TracedFunction:
         return value if value.shape == shape else np.broadcast_to(value, shape)
 
     def _pull_of_batch(self, known=frozenset()):
-        inner = tuple(self._given[i] for i in self._places[1:])
+        inner = tuple(self._given[i] for i in self._sought[1:])
         back = Pull(self._graph, self.dtype, inner, self._given[self._places[0]], known)
 
         def pull(arrays, cotangents, read=()):
             x, *constants = (arrays[i] for i in self._places)
             weights = {self._names[i]: arrays[i] for i in self._shared}
             d_x, _, d_weights, d_constants = back(x, (), weights, constants, {}, cotangents[0], cotangents[1:], read)
-            found = dict(zip(self._places, (d_x, *d_constants), strict=True))
-            return [
-                found[i] if i in found else _or_zeros(d_weights.get(self._names[i]), arrays[i])
-                for i in range(len(arrays))
-            ]
+            found = dict(zip(self._sought, (d_x, *d_constants), strict=True))
+            found |= {i: _or_zeros(d_weights.get(self._names[i]), arrays[i]) for i in self._shared}
+            return [found[i] for i in sorted(found)]
 
         return back.reads, pull
 

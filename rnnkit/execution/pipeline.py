@@ -148,7 +148,9 @@ def _by_read_vjps(step, dtype, constant_shapes, training, executor, cells):
             if not _agree(step, graph, pull, cells, example(step, weights, constant_shapes, seed == 0, seed), training):
                 return None
         target = CPU.of_step(without_rules(graph)) or CPU
-        return _gradient(target.adapt(graph), step, np.dtype(dtype), constant_shapes, target, executor)
+        found = _gradient(target.adapt(graph), step, np.dtype(dtype), constant_shapes, target, executor)
+        found.rules = "by vjps of cells, read as their steps are; else one rule per operation"
+        return found
     except Exception:  # from the user's code, which was not written for symbols
         return None
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.compiler.autodiff.numpy_vjp import Pull
+from rnnkit.compiler.autodiff.reverse import Reverse, reverse_step
 from rnnkit.compiler.ir.evaluate import Evaluation, evaluate
-from rnnkit.compiler.ir.graph import BY_ROW, Graph, loops_of
+from rnnkit.compiler.ir.graph import BY_ROW, loops_of
 from rnnkit.compiler.ir.kinds import FLOATS
 from rnnkit.compiler.tracing.batch_axis import Untraceable
 from rnnkit.compiler.tracing.trace import example
@@ -22,7 +22,7 @@ def wrong_of_step(step, constant_shapes, training: bool, rng) -> list[str]:
     weights = all_expanded(step.cell._all_weights())
     shapes = constant_shapes if step.takes_constants else ()
     try:
-        graph = passes.read(step, np.dtype(float), weights, shapes, training)
+        graph = passes.read(step, np.dtype(float), weights, shapes, training, rules=True)
     except Untraceable:
         return []
     return _wrong(graph, example(step, weights, shapes, initial=False), rng)
@@ -40,38 +40,48 @@ def _wrong(graph, given, rng) -> list[str]:
     inputs: dict = {("x", None): x} | {("weight", name): array for name, array in weights.items()}
     for what, arrays in (("state", enumerate(states)), ("constant", enumerate(constants)), ("draw", draws.items())):
         inputs |= {(what, key): array for key, array in arrays}
-    nodes = [node for node in graph.live() if not loops_of(node) and node.op not in (*BY_ROW, "function")]
-    values = evaluate([a for node in nodes for a in (node, *node.args)], inputs, np.float64)
-    ruled = [node for node in nodes if node.args and node.batched and node.kind in FLOATS]
-    found = [node for node in ruled if not _is_right(node, [values[a.id] for a in node.args], rng)]
-    return [f"{node.op}, in the line {node.line!r}," if node.line else node.op for node in found]
+    reverse, tested = reverse_step(graph, np.float64), []
+    reached, found = reverse.reached(), []
+    for node in graph.live():
+        if node.op == "ruled":  # what stands for the cotangent in a rule
+            inputs[node.attr] = rng.standard_normal((*x.shape[: node.attr[0] == "sequence"], *node.shape))
+        of_rnnkit = node.op in BY_ROW or (node.op == "ruled" and node.attr[0] and node.attr[1][0] != "cotangent")
+        if node.id in reached and node.args and node.batched and not loops_of(node) and not of_rnnkit:
+            tested.append(node)
+    values = evaluate([a for node in tested for a in (node, *node.args)], inputs, np.float64)
+    for node in tested:
+        if not _is_right(reverse.graph, node, values, inputs, rng):
+            name = f"the function {node.attr[1][-1]!r}" if node.op == "ruled" else node.op
+            found.append(f"{name}, in the line {node.line!r}," if node.line else name)
+    return found
 
 
-def _is_right(node, values, rng) -> bool:
-    """Return whether a node's rule gives the slope of the node's function at these values, in a random direction."""
-    alone, batched, free = Graph(whole=True), [a.batched for a in node.args], [a.op != "literal" for a in node.args]
-    keys = [("constant", sum(batched[:i])) if own else ("weight", str(i)) for i, own in enumerate(batched)]
-    leaves = [
-        alone.add(key[0], (), a.shape, key[1], a.kind) if own else alone.literal(a.attr)
-        for key, a, own in zip(keys, node.args, free, strict=True)
-    ]
-    alone.output = alone.again(node, leaves)
-    evaluation = Evaluation([alone.output], np.float64)
-    result = lambda arrays: evaluation(dict(zip(keys, arrays, strict=True)))[alone.output.id]
+def _operands(node) -> tuple:
+    """Return the operands that a node's rule is about."""
+    return node.args[1 : 1 + len(node.args) // 2] if node.op == "ruled" else node.args
+
+
+def _is_right(graph, node, values, inputs, rng) -> bool:
+    """Return whether a node's rule gives the slope of its value at these values, in a random direction."""
+    reverse, operands = Reverse(graph, np.float64), _operands(node)
+    reverse.add(node, d := graph.add("sequence", (), node.shape, ("cotangent", node.id)))
+    reverse.run([node])
+    ways = {a.id: rng.standard_normal(values[a.id].shape) for a in operands if a.op != "literal" and a.kind in FLOATS}
+    parts = [(a, g) for a in operands if a.id in ways and (g := reverse.total(a)) is not None]
+    parts += [(a, reverse.outer_product(*pair)) for a in operands for pair in reverse.outer.get(a.id, ())]
+    top = node.args[0] if node.op == "ruled" else node
+    result = Evaluation([top], np.float64, known=frozenset(a.id for a in operands))
+    gradient = Evaluation([g for _, g in parts], np.float64, known=frozenset(values))
+
+    inputs[d.op, d.attr] = cotangent = rng.standard_normal(values[node.id].shape)
+    of = lambda one, moved: one(inputs, [moved.get(a.id, values[a.id]) for a in one.outside])
     with np.errstate(all="ignore"):
-        d = rng.standard_normal(result(values).shape)
-        weights = {key: v for (op, key), v in zip(keys, values, strict=True) if op == "weight"}
-        constants = [v for v, own in zip(values, batched, strict=True) if own]
-        pull = Pull(alone, np.float64, [one.shape[1:] for one in constants])
-        _, _, d_weights, d_constants = pull(np.zeros((len(d), 0)), (), weights, constants, {}, d, [])
-        slope, ways = 0.0, []
-        for (op, key), v, a, own in zip(keys, values, node.args, free, strict=True):
-            gradient = d_constants[key] if op == "constant" else d_weights.get(key)
-            ways.append(rng.standard_normal(v.shape) if own and a.kind in FLOATS else None)
-            slope += 0.0 if gradient is None or ways[-1] is None else float((gradient * ways[-1]).sum())
+        gradients = of(gradient, {})
+        slope = sum(float((gradients[g.id] * ways[a.id]).sum()) for a, g in parts)
         for step in _STEPS:
-            ends = [[v if w is None else v + s * step * w for v, w in zip(values, ways, strict=True)] for s in (1, -1)]
-            other = float(((result(ends[0]) - result(ends[1])) * d).sum()) / (2 * step)
+            ends = [{k: values[k] + s * step * way for k, way in ways.items()} for s in (1, -1)]
+            above, below = (of(result, end)[top.id] for end in ends)
+            other = float(((above - below) * cotangent).sum()) / (2 * step)
             if not np.isfinite(other) or abs(slope - other) <= _TOLERANCE * max(abs(slope), abs(other), 1.0):
                 return True
     return False

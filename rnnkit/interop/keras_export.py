@@ -8,7 +8,7 @@ from rnnkit.activations import ACTIVATIONS
 from rnnkit.arguments import positive_integer
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.interop.keras_graphs import attention_masked
-from rnnkit.interop.keras_kinds import CELLS, LAYERS, WRAPPERS, Kind
+from rnnkit.interop.keras_kinds import CELLS, LAYERS, WRAPPERS, taken
 from rnnkit.interop.keras_masks import masked_values, reads_values
 from rnnkit.layers.attention import Attending
 from rnnkit.layers.base import Layer
@@ -25,8 +25,7 @@ from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
 from rnnkit.steps.nesting import mapped as like_nested
 
-_NAMES = {kind.make: name for kinds in (CELLS, LAYERS, WRAPPERS) for name, kind in kinds.items()}
-_KINDS = {**CELLS, **LAYERS, **WRAPPERS}
+_NAMES = {kind: name for name, kind in (CELLS | LAYERS | WRAPPERS).items()}
 _STEP_MASKS = ("mask", "query_mask", "value_mask", "key_mask")
 _INITIALIZERS = {"Uniform": "RandomUniform", "Normal": "RandomNormal"}
 
@@ -116,7 +115,7 @@ class _Writer:
             return make(forward, merge_mode=layer.merge_mode, backward_layer=own, **options)
         if isinstance(layer, TimeDistributed):
             return make(self.layer(layer.layer, layer.layer.name), **options)
-        given = self._arguments(_KINDS[kind], layer.get_config() if type(layer) is not RNN else layer._flags(), layer)
+        given = self._arguments(layer, layer._flags() if type(layer) is RNN else layer.get_config())
         if "seed" in given and seed is not None:
             given["seed"] = self._value("seed", seed, layer)
         if type(layer) is RNN:
@@ -130,16 +129,12 @@ class _Writer:
         kind = _NAMES.get(type(cell))
         if kind not in CELLS:
             raise _own("SimpleRNN, GRU or LSTM cells", repr(cell))
-        given = self._arguments(CELLS[kind], cell.get_config(), cell)
+        given = self._arguments(cell, cell.get_config())
         return getattr(layers, kind)(**given, name=cell.name, dtype=dtype)
 
-    def _arguments(self, kind: Kind, config, what) -> dict[str, Any]:
-        """Return Keras's arguments for a configuration of rnnkit."""
-        found = {}
-        for name in kind.takes:
-            if name in config:
-                found[name] = self._value(name, config[name], what)
-        return found
+    def _arguments(self, own, config) -> dict[str, Any]:
+        """Return Keras's arguments for the configuration of a layer or a cell."""
+        return {name: self._value(name, config[name], own) for name in taken(type(own)) if name in config}
 
     def _value(self, name, value, what) -> Any:
         ending = name.rpartition("_")[2]

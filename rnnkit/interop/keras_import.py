@@ -60,8 +60,7 @@ class Reader:
         if own is not None:
             layer = own(**_own_options(config))
         elif name in LAYERS:
-            kind = LAYERS[name]
-            layer = kind.make(**arguments(kind, config, what, self.custom), **options)
+            layer = LAYERS[name](**arguments(LAYERS[name], config, what, self.custom), **options)
         elif name == "Identity":
             layer = Activation("linear", **options)
         elif name in WRAPPERS:
@@ -83,13 +82,12 @@ class Reader:
         fill(layer, arrays, what, shape)
 
     def _wrapper(self, name, config, what, options, source, built) -> Layer:
-        kind = WRAPPERS[name]
-        given = arguments(kind, config, what, self.custom)
+        given = arguments(WRAPPERS[name], config, what, self.custom)
         if name == "RNN":
             given["cell"] = self._cell(given.get("cell"), config, what)
-            return kind.make(**given, **options)
+            return WRAPPERS[name](**given, **options)
         if name == "TimeDistributed":
-            return kind.make(self.layer(given.get("layer"), source.inner(), built), **options)
+            return WRAPPERS[name](self.layer(given.get("layer"), source.inner(), built), **options)
         return self._bidirectional(given, options)
 
     def _bidirectional(self, given, options) -> Bidirectional:
@@ -115,8 +113,8 @@ class Reader:
             read = precision if key == "dtype" else _flag
             if key in config and read(config[key], what) != read(outer.get(key, config[key]), what):
                 raise ValueError(f"expected the cells of {what} to have its {key}, got {config[key]!r}")
-        kind = CELLS[name]
-        return kind.make(**arguments(kind, config, f"the cell of {what}", self.custom), name=_cell_name(name, config))
+        given = arguments(CELLS[name], config, f"the cell of {what}", self.custom)
+        return CELLS[name](**given, name=_cell_name(name, config))
 
     def _sequential(self, config, source, built) -> Sequential:
         described = [mapping(one, "a layer") for one in config.get("layers", ())]

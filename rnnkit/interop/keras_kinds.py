@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from rnnkit import constraints, initializers, regularizers
@@ -125,14 +124,6 @@ def _plain(value, what):
     return value
 
 
-@dataclass(frozen=True)
-class Kind:
-    """The conversion of a class of Keras."""
-
-    make: Callable[..., Any]  # the class of rnnkit
-    takes: list[str]  # options with the same name in both
-
-
 class Argument(NamedTuple):
     """An argument that is ignored."""
 
@@ -175,24 +166,23 @@ _OWN = {"ArrayFunction", "Lambda"}  # layers that Keras hasn't, or has as others
 WRAPPING = ("RNN", "Bidirectional", "TimeDistributed")
 
 
-def _kind(make: type) -> Kind:
-    """Return the conversion of a class whose options are those of rnnkit's constructor."""
+def taken(make: type) -> list[str]:
+    """Return the options of a class of rnnkit that Keras's class of its name has, too."""
     options = dict.fromkeys(one.name for one in parameters(make))
-    taken = [name for name in options if name not in _NOT_TAKEN or (name == "seed" and options.keys() & _DRAWING)]
-    return Kind(make, taken)
+    return [name for name in options if name not in _NOT_TAKEN or (name == "seed" and options.keys() & _DRAWING)]
 
 
-def _kinds(names: Iterable[str]) -> dict[str, Kind]:
-    return {name: _kind(getattr(importlib.import_module(PUBLIC[name]), name)) for name in names}
+def _named(names: Iterable[str]) -> dict[str, type]:
+    return {name: getattr(importlib.import_module(PUBLIC[name]), name) for name in names}
 
 
 IN_KERAS = [name for name in PUBLIC if name not in _OWN]
-CELLS = {one.__name__: _kind(one) for one in (SimpleRNNCell, GRUCell, LSTMCell)}
-WRAPPERS = _kinds(WRAPPING)
-LAYERS = _kinds(name for name in IN_KERAS if name not in WRAPPING)
+CELLS: dict[str, type] = {one.__name__: one for one in (SimpleRNNCell, GRUCell, LSTMCell)}
+WRAPPERS = _named(WRAPPING)
+LAYERS = _named(name for name in IN_KERAS if name not in WRAPPING)
 MODELS = ("Sequential", "Functional", "Model")
 # Functions of keras.ops in a model's graph that a layer of rnnkit computes.
-OPERATIONS = {name: LAYERS[name].make for name in "Add Subtract Multiply Maximum Minimum Concatenate".split()}
+OPERATIONS = {name: LAYERS[name] for name in "Add Subtract Multiply Maximum Minimum Concatenate".split()}
 
 _COMMON = ("name", "trainable", "dtype", "input_length")
 
@@ -202,11 +192,11 @@ def known() -> list[str]:
     return ["Sequential", "Functional", *WRAPPERS, *LAYERS, "Identity"]
 
 
-def arguments(kind: Kind, config: Mapping[str, Any], what: str, custom: Mapping[str, Any]) -> dict[str, Any]:
+def arguments(make: type, config: Mapping[str, Any], what: str, custom: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of rnnkit's class for a configuration of Keras; a ValueError for an unsupported option."""
-    found = {}
+    found, both = {}, taken(make)
     for name, value in config.items():
-        if name in kind.takes:
+        if name in both:
             found[name] = converted(name, value, f"{name} of {what}", custom)
         elif name not in _COMMON and not (name in IGNORED and IGNORED[name].is_harmless(value)):
             raise ValueError(f"expected {what} without {name}={value!r}, an option that rnnkit hasn't")

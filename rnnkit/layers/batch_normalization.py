@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit.arguments import fraction
-from rnnkit.circumstances import circumstances
+from rnnkit.circumstances import circumstances, weights_now
 from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
+from rnnkit.layers.base import NO_MORE
 from rnnkit.layers.normalization import OfFeatures
-from rnnkit.layers.shaping import Computed, scaled
 from rnnkit.layers.support import validation
-from rnnkit.layers.support.layer_tree import held_by
+from rnnkit.layers.support.layer_tree import all_or_nothing, build_with, held_by
+from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.weighted import OwnWeight
 from rnnkit.opaque import opaque
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
 
-class BatchNormalization(OfFeatures, Computed):
+class BatchNormalization(OfFeatures):
     """Each feature with mean 0 and variance 1 over a batch, then scaled and shifted (Ioffe and Szegedy 2015).
 
     In training, and where the layer isn't frozen, mean and variance are those of the call's used steps, and the call
@@ -83,13 +85,29 @@ class BatchNormalization(OfFeatures, Computed):
 
     # Calls
 
-    def _computed(self, weights, x, mask, training):
-        if training and self.trainable and not circumstances().is_frozen and x.size:
-            return self._by_the_batch(weights, x, mask)
-        moving = held_by(self).moving()
+    def _call(self, inputs, mask, training, wanted=None):
+        if not (training and self.trainable and not circumstances().is_frozen and np.size(inputs)):
+            return super()._call(inputs, mask, False, wanted)
+        x = self._taken(inputs, mask)
+        with nullcontext() if self.built else all_or_nothing(self):
+            if not self.built:
+                build_with(self, x.shape, self.dtype or validation.precision_of(x))
+            self._check_shape(self._shape(x.shape))
+            x = x.astype(self.dtype, order="C")  # a copy, as the gradient reads it
+            y, back = self._by_the_batch(weights_now(self._own), x, mask)
+        return y if wanted is None else self._with_pullback(y, lambda d: Gradients(*back(d)))
+
+    def _result(self, x, mask, training, weights=NO_MORE):
+        wide = tuple(-1 if axis == self.axis % x.ndim else 1 for axis in range(x.ndim))
+        slope = 1 / np.sqrt(weights["moving_variance"] + self.epsilon)
+        slope = slope * weights["gamma"] if self.scale else slope
+        y = (x - weights["moving_mean"].reshape(wide)) * slope.reshape(wide)
+        return y + weights["beta"].reshape(wide) if self.center else y
+
+    def _weights_of_call(self, like):
+        weights, moving = super()._weights_of_call(like), held_by(self).moving()
         live = [name for name in moving if weights[name] is self._own[name]]  # no stand-ins: calls change them
-        now = {name: opaque(self._now, name, draws=True, like=x) for name in live}
-        return self._by_averages(weights | now, x)
+        return weights | {name: opaque(self._now, name, draws=True, like=like) for name in live}
 
     def _now(self, name):
         return np.array(self._own[name])
@@ -98,26 +116,6 @@ class BatchNormalization(OfFeatures, Computed):
     def _stream_refusal(self):  # type: ignore[override]
         rank = 0 if self._input_shape is None else len(self._input_shape)
         return "has a mean for each step" if rank > 2 and self.axis % rank == 1 else None
-
-    def _by_averages(self, weights, x):
-        features = self.axis % x.ndim
-        over = tuple(axis for axis in range(x.ndim) if axis != features)
-        wide = tuple(-1 if axis == features else 1 for axis in range(x.ndim))
-        inverse = 1 / np.sqrt(weights["moving_variance"] + self.epsilon)
-        slope = inverse * weights["gamma"] if self.scale else inverse
-        from_mean = x - weights["moving_mean"].reshape(wide)
-        added = weights["beta"].reshape(wide) if self.center else None
-
-        def back(d):
-            total, along = _sum(d, over), _sum(d * from_mean, over) * inverse
-            found = {"gamma": along} if self.scale else {}
-            if self.center:
-                found["beta"] = total
-            found["moving_mean"] = -slope * total
-            found["moving_variance"] = -0.5 * slope * inverse * along
-            return found, d * slope.reshape(wide)
-
-        return scaled(from_mean, slope.reshape(wide), added), back
 
     def _by_the_batch(self, weights, x, mask):
         from rnnkit.execution.layer_kernels import New, run_kernel  # with the compiler, where it is first needed
@@ -158,8 +156,3 @@ class BatchNormalization(OfFeatures, Computed):
             for name, value in (("moving_mean", mean), ("moving_variance", variance))
         }
         held_by(self).put(new)
-
-
-def _sum(array, over):
-    """A sum in double, in the array's precision."""
-    return np.sum(array, axis=over, dtype=np.float64).astype(array.dtype, order="C")

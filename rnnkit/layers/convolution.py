@@ -179,6 +179,7 @@ class Conv1D(Memoryless):
     def _steps(self, x):
         windows, groups = self._windows, self.groups
         padded = windows.padded(validation.cast(x, self._execution.dtype, kept_axes=0))
+        allocation.expect(4 * self.kernel_size * padded.nbytes)  # windows, their cotangents and copies of both
         if groups == 1 and self.dilation_rate == 1:
             return windows.side_by_side(padded)
         view = windows.view(padded)

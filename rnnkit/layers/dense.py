@@ -12,7 +12,6 @@ from rnnkit.hints import Activation, Constraint, Initializer, LayerOptions, Regu
 from rnnkit.initializers import initializer
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.noise import ByRate
-from rnnkit.layers.support.seeds import drawn
 from rnnkit.layers.weighted import arguments_of
 from rnnkit.steps.cell import Cell
 
@@ -118,6 +117,5 @@ class Dropout(ByRate):
     array([[1., 1., 1.]])
     """
 
-    def _noise(self, x):
-        kept = drawn(self, lambda rng: rng.random(x.shape), x) >= self.rate
-        return kept * x.dtype.type(0 if self.rate == 1 else 1 / (1 - self.rate)), None
+    def _drawn(self, rng, shape):
+        return (rng.random(shape) >= self.rate) * self.dtype.type(0 if self.rate == 1 else 1 / (1 - self.rate))

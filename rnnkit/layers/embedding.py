@@ -18,11 +18,11 @@ from rnnkit.layers.support.layer_tree import build_with
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.symbolic import SymbolicTensor
-from rnnkit.layers.weighted import Applied, OwnWeight
+from rnnkit.layers.weighted import OwnWeight, OwnWeights
 from rnnkit.opaque import opaque
 
 
-class Embedding(Applied):
+class Embedding(OwnWeights):
     """A table in which ids are looked up: ``y = embeddings[ids]``.
 
     The table's gradient is a `RowGradient` of the ids that were looked up, those that `mask_zero` masks among them.
@@ -84,7 +84,7 @@ class Embedding(Applied):
         self.embeddings_regularizer: Any = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint: Any = constraints.get(embeddings_constraint)
 
-    def _applied(self, inputs, mask, training):
+    def _call(self, inputs, mask, training, wanted=None):
         ids = self._ids(inputs)
         if not self.built:
             build_with(self, ids.shape, self.dtype or np.dtype("float32"))
@@ -95,7 +95,8 @@ class Embedding(Applied):
             rows = d.reshape(ids.size, shape[1])
             return Gradients({"embeddings": opaque(RowGradient.sums, ids.reshape(-1), rows, shape, draws=True)})
 
-        return np.take(table, ids, axis=0, mode="clip"), back  # the ids are known to be inside
+        y = np.take(table, ids, axis=0, mode="clip")  # the ids are known to be inside
+        return y if wanted is None else self._with_pullback(y, back)
 
     @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:

@@ -9,13 +9,11 @@ import numpy as np
 from rnnkit.arguments import real_number
 from rnnkit.hints import Array, LayerOptions
 from rnnkit.layers.base import any_shape
+from rnnkit.layers.shaping import OfOneArray
 from rnnkit.layers.support import entry, validation
-from rnnkit.layers.support.layer_tree import build_with
-from rnnkit.layers.support.pullback import Gradients
-from rnnkit.layers.weighted import Applied
 
 
-class Masking(Applied):
+class Masking(OfOneArray):
     """A layer that masks the steps whose features all equal `mask_value`.
 
     Their cotangents are 0, others go back as they are.
@@ -36,21 +34,20 @@ class Masking(Applied):
     _least_rank = 3
     _open_axes = 2
     _axes = "batch, time"
-    _padding = "masked"
     _stream_refusal = None
 
     def __init__(self, mask_value: Any = 0.0, **options: Unpack[LayerOptions]):
         super().__init__(**options)
         self.mask_value: float = real_number(mask_value, "mask_value")
 
-    def _applied(self, inputs, mask, training):
-        x = self._sequences(inputs)
-        if not self.built:
-            build_with(self, x.shape, self.dtype or validation.precision_of(x))
-        used = self._used(x).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))
-        outputs = np.where(used, x, 0).astype(self.dtype)
-        zero = outputs.dtype.type(0)
-        return outputs, lambda d: Gradients({}, np.where(used, d, zero))
+    def _taken(self, inputs, mask):
+        return self._sequences(inputs)
+
+    def _masks(self, mask, arrays, training):
+        return self._used(*arrays)
+
+    def _result(self, x, used, training):
+        return x if used is None else np.where(used.reshape((*x.shape[:2], *(1,) * (x.ndim - 2))), x, 0.0)
 
     @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:

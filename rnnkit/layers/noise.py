@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Unpack
 
 import numpy as np
@@ -11,28 +12,30 @@ from rnnkit.arguments import fraction, is_integer, shown
 from rnnkit.cells.standard import InvertedDropout
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.base import any_shape
-from rnnkit.layers.shaping import Computed, scaled
+from rnnkit.layers.shaping import OfOneArray
 from rnnkit.layers.support.seeds import drawn
 
 
-class Noise(Computed):
-    """Base of layers that compute ``x * factor + added`` in training, of arrays drawn at each call, and else nothing.
+class Noise(OfOneArray):
+    """Base of layers that multiply x in training by an array that is drawn at each call, and else do nothing.
 
-    A subclass has `_drawn` and `_is_silent`.
+    A subclass has `_drawn` and `_is_silent`, and `_noisy` if it does something else with the array.
     """
 
-    def _computed(self, weights, x, mask, training):
+    _stream_refusal: str | None = None
+    _noisy: Callable = np.multiply
+
+    def _masks(self, mask, arrays, training):
+        (x,) = arrays
         if not training or self._is_silent():
-            return x, lambda d: ({}, d.copy())
-        factor, added = self._noise(x)
-        return scaled(x, factor, added), lambda d: ({}, d * factor)
+            return None
+        return drawn(self, lambda rng: self._drawn(rng, x.shape).astype(self.dtype, copy=False), x)
 
-    def _noise(self, x) -> tuple:
-        """The factor and what is added, for an x; None for nothing."""
-        return drawn(self, lambda rng: tuple(np.asarray(one, x.dtype) for one in self._drawn(rng, x.shape)), x)
+    def _result(self, x, drawn, training):
+        return x if drawn is None else self._noisy(x, drawn)
 
-    def _drawn(self, rng, shape):
-        """The factor and what is added, for an x of this shape."""
+    def _drawn(self, rng, shape) -> np.ndarray:
+        """What is drawn for an x of this shape."""
         raise NotImplementedError
 
     def _is_silent(self) -> bool:
@@ -48,12 +51,14 @@ class Drawn(Noise):
     An integer as a seed gives the same numbers at each call.
     """
 
+    _noisy = np.add
+
     def __init__(self, function, seed):
         super().__init__(seed=None if isinstance(seed, int) else seed)
         self._function, self._fixed = function, seed if isinstance(seed, int) else None
 
     def _drawn(self, rng, shape):
-        return 1, self._function(rng if self._fixed is None else np.random.default_rng(self._fixed), shape)
+        return self._function(rng if self._fixed is None else np.random.default_rng(self._fixed), shape)
 
     def _is_silent(self):
         return False
@@ -91,7 +96,7 @@ class SpatialDropout1D(ByRate):
     _axes = "batch, time"
 
     def _drawn(self, rng, shape):
-        return InvertedDropout(self.rate)(rng, (shape[0], 1, shape[2])), 0
+        return InvertedDropout(self.rate)(rng, (shape[0], 1, shape[2]))
 
 
 class GaussianNoise(Noise):
@@ -108,12 +113,14 @@ class GaussianNoise(Noise):
     array([[1., 1., 1.]])
     """
 
+    _noisy = np.add
+
     def __init__(self, stddev: float, **options: Unpack[LayerOptions]):
         super().__init__(**options)
         self.stddev: float = fraction(stddev, "stddev")
 
     def _drawn(self, rng, shape):
-        return 1, rng.normal(0, self.stddev, shape)
+        return rng.normal(0, self.stddev, shape)
 
     def _is_silent(self):
         return not self.stddev
@@ -139,7 +146,7 @@ class GaussianDropout(ByRate):
             raise ValueError("expected rate below 1, for the noise has the variance rate / (1 - rate); got 1")
 
     def _drawn(self, rng, shape):
-        return rng.normal(1, math.sqrt(self.rate / (1 - self.rate)), shape), 0
+        return rng.normal(1, math.sqrt(self.rate / (1 - self.rate)), shape)
 
 
 class AlphaDropout(ByRate):
@@ -173,10 +180,14 @@ class AlphaDropout(ByRate):
         self.noise_shape: Any = None if noise_shape is None else [None if n is None else int(n) for n in noise_shape]
 
     def _drawn(self, rng, shape):
+        kept = rng.random(self._noise_shape(shape)) >= self.rate
+        return np.broadcast_to(kept, (shape[0], *kept.shape[1:]))
+
+    def _noisy(self, x, drawn):
         limit = -1.7580993408473766  # of selu, far below 0
         scale = ((1 - self.rate) * (1 + self.rate * limit**2)) ** -0.5
-        kept = rng.random(self._noise_shape(shape)) >= self.rate
-        return scale * kept, scale * limit * ~kept - scale * limit * self.rate
+        shift = scale * limit * self.rate
+        return x * (drawn * scale) + np.where(drawn, -shift, scale * limit - shift)
 
     def _noise_shape(self, shape):
         if self.noise_shape is None:

@@ -122,6 +122,8 @@ def operation(package: str, name: str | None = None) -> Callable[[Callable], Cal
 
 def record(name: str, arguments, keywords) -> Any:
     """Return the symbolic result of an operation on symbolic tensors, and of what else it is called with."""
+    if name == "numpy:broadcast_to" and (repeated := _for_each_row(*arguments, **keywords)) is not None:
+        return repeated
     tensors: list[SymbolicTensor] = []
     given = [_encoded(one, tensors) for one in arguments]
     more = {key: _encoded(one, tensors) for key, one in keywords.items()}
@@ -170,8 +172,8 @@ def _encoded(value, tensors: list) -> Any:
     if callable(value) and registered_name(value):
         return {"function": name_of(value)}
     raise TypeError(
-        f"expected arrays, numbers, slices, text or None beside a symbolic tensor, got {type(value).__name__}; write "
-        "ArrayFunction(function)(x), or a layer"
+        "expected real numbers and arrays, slices, text or None beside a symbolic tensor, got "
+        f"{getattr(value, 'dtype', type(value).__name__)}; write ArrayFunction(function)(x), or a layer"
     )
 
 
@@ -213,6 +215,14 @@ def _with_batch(arguments, keywords):
     return [array, tuple(sizes)], {}
 
 
+def _for_each_row(array, shape, subok=False):
+    """Return what ``np.broadcast_to`` makes of a weight and a shape with the batch size; None for others."""
+    like = getattr(symbolic.tracing.get(), "first", None)
+    if like is None or symbolic.resolved(array).batched or [*np.atleast_1d(shape)][:1] != [None]:
+        return None
+    return record("rows", (like, record("numpy:broadcast_to", (array, (1, *shape[1:])), {})), {})
+
+
 def _resolved(name: str) -> Callable:
     """Return the function that an operation's name stands for."""
     if name in _OWN:
@@ -220,15 +230,16 @@ def _resolved(name: str) -> Callable:
     module, _, function = name.partition(":")
     if module == "rnnkit" and hasattr(getattr(activations, function, None), "__wrapped__"):
         return getattr(activations, function)
-    if module not in ("numpy", "numpy.linalg"):
+    if module.partition(".")[0] != "numpy":
         with reading():
             return find(name)
     function, _, method = function.partition(".")
-    found = getattr(np.linalg if module == "numpy.linalg" else np, function, None)
+    found = getattr({"numpy": np, "numpy.linalg": np.linalg}.get(module), function, None)
     if isinstance(found, np.ufunc):
         return found.reduce if method == "reduce" else found.accumulate if method == "accumulate" else found
     if found is None or not is_traceable(function, module == "numpy.linalg"):
-        raise ValueError(f"expected a function of NumPy that can be traced and differentiated, got np.{function}")
+        shown = f"np{name[5:]}".replace(":", ".")
+        raise ValueError(f"expected a function of NumPy that can be traced and differentiated, got {shown}")
     return found
 
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
 from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit import allocation
 from rnnkit.arguments import integer, positive_integer
-from rnnkit.circumstances import weights_now
 from rnnkit.hints import LayerOptions, Shape
-from rnnkit.layers.base import NO_MORE, Layer, any_shape, no_mask
+from rnnkit.layers.base import Layer, any_shape, no_mask
 from rnnkit.layers.support import validation
-from rnnkit.layers.support.layer_tree import all_or_nothing, build_with
-from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.validation import finite_under_mask
 from rnnkit.layers.traced import Traced
 
@@ -30,37 +26,6 @@ class OfOneArray(Traced):
         return finite_under_mask(validation.numbers(inputs, "x"), mask)
 
     compute_output_shape = Layer.compute_output_shape
-
-
-class Computed(OfOneArray):
-    """Base of those whose gradient is written out, as that of what sees the whole batch, or of what is drawn."""
-
-    _stream_refusal: str | None = None
-
-    def _computed(self, weights, x, mask, training):
-        """Return the result for x, and the function from its cotangent to those of the weights by name, and of x."""
-        raise NotImplementedError
-
-    def _result(self, x, mask, training, weights=NO_MORE):
-        return self._computed(weights, x, mask, False)[0]
-
-    def _call(self, inputs, mask, training, wanted=None):
-        x = self._taken(inputs, mask)
-        with nullcontext() if self.built else all_or_nothing(self):
-            if not self.built:
-                build_with(self, x.shape, self.dtype or validation.precision_of(x))
-            self._check_shape(self._shape(x.shape))
-            x = x.astype(self.dtype, order="C")  # a copy, as the gradient reads it
-            y, back = self._computed(weights_now(self._own), x, mask, training)
-        return y if wanted is None else self._with_pullback(y, lambda d: Gradients(*back(d)))
-
-
-def scaled(x, factor, added):
-    """Return ``x * factor + added``; None adds nothing."""
-    y = x * factor
-    if added is not None:
-        y += added
-    return y
 
 
 class Shaping(OfOneArray):

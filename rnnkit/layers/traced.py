@@ -70,14 +70,18 @@ class Traced(OwnWeights):
                 shape = mapped(inputs, np.shape)
                 build_with(self, shape, self.dtype or np.result_type(*map(validation.precision_of, given)))
             arrays = [one.astype(self.dtype, order="C", copy=False) for one in given]
-            masks = self._masks(mask, arrays, training)
+            masks = self._masks(mask, given, training)
             more = [one for one in leaves(masks) if one is not None]
             kinds = [(one.shape, self._kind_of(one.dtype)) for one in given]
             kinds += [(one.shape, "bool" if one.dtype == bool else "float") for one in more]
             traced = self._traced(inputs, kinds, masks, self._call_options(training, arrays, more))
         if pulls and (self._unbatched or traced.pull_reads_arrays):
             arrays = [one.copy() if one is own else one for one, own in zip(arrays, given, strict=True)]
-        return traced, inputs, [*arrays, *more, *weights_now(self._own).values()]
+        return traced, inputs, [*arrays, *more, *self._weights_of_call(given[0]).values()]
+
+    def _weights_of_call(self, like) -> dict[str, np.ndarray]:
+        """The weights that a call computes with, by name."""
+        return weights_now(self._own)
 
     def _call_options(self, training, arrays, masks) -> Any:
         """What the function is given as `training`."""
@@ -92,7 +96,7 @@ class Traced(OwnWeights):
         return mapped(inputs, lambda one: validation.numbers(one, "x"))
 
     def _masks(self, mask, arrays, training) -> Any:
-        """The masks that the function takes with arrays, or more arrays, None for none."""
+        """The masks that the function takes with arrays as they were given, or other arrays; None for none."""
         steps = lambda one: None if one is None else validation.array(one, "mask") != 0
         return mapped(mask, steps) if self._takes_mask() else None
 
@@ -121,7 +125,7 @@ class Traced(OwnWeights):
                 weights = {"weights": dict(zip(own, more, strict=True))} if own else {}
                 return self._result(given, masks, training, **weights)
 
-            told = self.name, self._lines(), checked, own
+            told = self.name, self._lines(), checked, own, len(kinds) - len(own) - count
             found = TracedFunction(function, shapes, batched, conditions, self.dtype, *told)
             if len(self._traces) >= _MOST:
                 self._traces.clear()

@@ -16,7 +16,6 @@ from rnnkit.layers.support.assignments import weights_replaced
 from rnnkit.layers.support.held_weights import HeldWeights
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.seeds import weight_generator
-from rnnkit.layers.support.symbolic import leaves
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
@@ -93,25 +92,8 @@ class OwnWeights(Layer):
         for array in self._own.values():
             array.flags.writeable = False  # neither copy nor pickle carries the flag
 
-    def _with_pullback(self, outputs, back):
-        """Return the result of `vjp`, of a call's result and the function from its cotangents to `Gradients`."""
-        shapes, dtype = [one.shape for one in leaves(outputs)], self.dtype
-
-        def pull(cotangents):
-            like = next((one for one in cotangents if one is not None), None)
-            pairs = zip(cotangents, shapes, strict=True)
-            return back(*(np.zeros(shape, dtype, like=like) if one is None else one for one, shape in pairs))
-
-        return outputs, Pullback(outputs, dtype, pull)
-
-
-class Applied(OwnWeights):
-    """Base of layers that give a call's result with the function that takes its cotangent back."""
-
-    def _applied(self, inputs, mask, training):
-        """Return a call's result, one array or several, and the function from their cotangents to `Gradients`."""
-        raise NotImplementedError
-
-    def _call(self, inputs, mask, training, wanted=None):
-        outputs, back = self._applied(inputs, mask, training)
-        return outputs if wanted is None else self._with_pullback(outputs, back)
+    def _with_pullback(self, y, back):
+        """Return the result of `vjp`, of a call's result and the function from its cotangent to `Gradients`."""
+        shape, dtype, like = y.shape, self.dtype, y[:0].copy()
+        pull = lambda d: back(np.zeros(shape, dtype, like=like) if d[0] is None else d[0])
+        return y, Pullback(y, dtype, pull)

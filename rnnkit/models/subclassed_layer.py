@@ -19,7 +19,7 @@ from rnnkit.initializers import Constant, draw
 from rnnkit.layers.base import NO_MORE, Layer, any_shape
 from rnnkit.layers.support import entry, symbolic, validation
 from rnnkit.layers.support.added_losses import calling_parts, collecting
-from rnnkit.layers.support.assignments import assigned, by_attributes, changeable, entries
+from rnnkit.layers.support.assignments import assigned, by_attributes, changeable, contents
 from rnnkit.layers.support.held_weights import HeldWeights
 from rnnkit.layers.support.layer_tree import all_layers, all_or_nothing, build_with, held_arrays, options_by_name
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
@@ -448,8 +448,7 @@ class SubclassedLayer(Layer):
         return validation.cast(array, self._precision()) if array.dtype.kind == "f" else array
 
     def _trace(self, given: CallArguments, specifications) -> CallTrace:
-        held = tuple(Same(entry) for one in changeable(self) for entry in entries(one))
-        key = given.key(), tuple(specifications), held
+        key = given.key(), tuple(specifications), tuple(contents(one, Same) for one in changeable(self))
         if key not in self._graphs:
             found = CallTrace(self, specifications, given.keywords_for, len(leaves(given.inputs)))
             if len(self._graphs) >= _MOST:

@@ -36,6 +36,8 @@ def weight_arguments(known, arguments, keywords):
         True if trainable is None else bool(trainable), given.get("regularizer"), given.get("constraint")
     )
     dtype: Any = np.dtype(getattr(given.get("dtype"), "name", given.get("dtype")))  # float64 for None
+    if dtype.kind == "c":
+        raise TypeError(f"expected {name!r} to hold real numbers, got dtype {dtype}; weights of cells may be complex")
     if weight_options.trainable or dtype.kind == "f":
         dtype = None
     start = _start(given.get("initializer", "glorot_uniform" if dtype is None else "zeros"))

@@ -154,9 +154,11 @@ class Fit:
             raise ValueError(f"expected data that {optimizer.name!r} can look at again and again, got an iterator")
         counts = self._evaluated().counts  # builds the model, too
         weight_options, names = options_by_name(model), self.stepper.names()
-        kept = _arrays_to_change(model, names)
+        kept, begins = _arrays_to_change(model, names), [self.initial_epoch]
 
         def function(weights):
+            if begins:  # after the last iteration nothing is evaluated
+                self.callback_list.on_epoch_begin(begins.pop())
             put_arrays(model, weights)
             model._epoch_generator(0)  # the same masks and states at each evaluation
             with states_aside(model):
@@ -168,11 +170,9 @@ class Fit:
             self._end(self.initial_epoch + iteration, self._evaluated())
             nonlocal kept
             kept = reached
-            if not self._stopped():
-                self.callback_list.on_epoch_begin(self.initial_epoch + iteration + 1)
+            begins.append(self.initial_epoch + iteration + 1)
             return self._stopped()
 
-        self.callback_list.on_epoch_begin(self.initial_epoch)
         try:
             start, options = ({name: of[name] for name in names} for of in (kept, weight_options))
             optimizer.minimize(function, start, options, self.epochs - self.initial_epoch, follow)

@@ -602,3 +602,12 @@ def test_X26_a_tangent_of_zero_has_a_derivative(rng):
     root = rk.RNN(rk.cell(states={"h": "features"})(lambda x, states, weights: (np.sqrt(states.h), states.h + x))())
     _, along = root.jvp(x, x, initial_state=start)
     np.testing.assert_array_equal(along, np.zeros((1, 2)))  # 0 times an infinite slope
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 2), (2, 0, 2)])
+def test_S5_second_derivatives_without_rows_or_steps(shape):
+    layer, x = rk.GRU(3, dtype="float64", seed=0), np.ones(shape)
+    layer.build((None, None, 2))
+    assert rk.hessian(layer, x, "x").shape == (shape[0], *shape[1:], *shape[1:])
+    np.testing.assert_array_equal(rk.hessian(layer, x, "bias"), np.zeros((2, 9, 2, 9)))
+    assert rk.hvp(layer, x, x, "x").shape == rk.jacobian(layer, x, by="x").shape == shape

@@ -245,6 +245,38 @@ def test_a_function_of_arrays_has_its_rules_named(monkeypatch):
     assert not check and [rule.partition(",")[0] for rule in check.rules] == ["exp"]
 
 
+@rk.custom_gradient
+def twice(v, w):
+    return v * w, lambda d: (2 * d * w, d * v)
+
+
+@rk.custom_gradient
+def sine(v):
+    return np.sin(v), lambda d: d * np.cos(v)
+
+
+@rk.cell(states={"h": "features"}, weights={"w": rk.Weight(("features",))})
+def wrong_by_rule(x, states, weights):
+    (h,) = states
+    matrices = x[:, :, None] * x[:, None] + np.eye(x.shape[1])
+    h = sine(np.linalg.solve(matrices, h[..., None])[..., 0])
+    h = twice(h, weights.w) + rk.stop_gradient(x)
+    return h, (h,)
+
+
+@pytest.mark.parametrize(
+    "layer, line",
+    [
+        (wrong_by_rule(), "h = twice(h, weights.w) + rk.stop_gradient(x)"),
+        (rk.ArrayFunction(lambda x: sine(twice(x, x[:, ::-1]))), "sine(twice(x, x[:, ::-1]))"),
+    ],
+)
+def test_X25_a_function_with_a_wrong_rule_is_named(layer, line):
+    check = rk.gradcheck(layer, (2, 5, 3))
+    assert not check and len(check.rules) == 1
+    assert check.rules[0].startswith("the function 'twice', in the line '") and line in check.rules[0]
+
+
 def test_a_wrong_vjp_by_hand_leaves_all_rules_right():
     @rk.cell(states={"h": "features"}, vjp=lambda x, states, d_output, d_states: (0.9 * d_output, d_states[0], {}))
     def by_hand(x, states):

@@ -23,7 +23,7 @@ from rnnkit.forecast.models.smoothed_network import (
     times,
 )
 
-WINDOWS = {"h": 4, "n_windows": 3}
+WINDOWS = {"h": 4, "n_windows": 2}
 
 
 def small(**settings):

@@ -114,6 +114,29 @@ def test_batch_sizes_are_compared_at_every_call(make, rng):
                 call(function, x[:rows])
 
 
+@pytest.mark.parametrize("make", [rk.Dropout, rk.SpatialDropout1D, rk.GaussianDropout, rk.AlphaDropout])
+def test_what_noise_draws_is_all_that_its_gradient_reads(make, rng):
+    layer, x = make(0.4, seed=3), rng.normal(size=(4, 5, 6))
+    for _ in range(4):  # repeated ones, too
+        y, pullback = layer.vjp(x, training=True)
+        d = rng.normal(size=y.shape)
+        slope = (pullback(2 * d).x - pullback(d).x) / d
+        if make is not rk.AlphaDropout:
+            np.testing.assert_allclose(slope * x, y, rtol=1e-9)
+        elsewhere = layer.vjp(x, training=True)[1](d).x
+        assert (elsewhere != pullback(d).x).any()
+    assert not any(traced.pull_reads_arrays for traced in layer._traces.values())
+
+
+def test_masking_compares_before_numbers_are_rounded():
+    layer, x = rk.Masking(dtype="float32"), np.array([[[1e-60, 0.0], [0.0, 0.0], [2.0, 0.0]]])
+    for _ in range(4):
+        y, pullback = layer.vjp(x)
+        np.testing.assert_array_equal(y, x.astype("float32"))
+        assert pullback(np.ones_like(y)).x.any(axis=-1).tolist() == [[True, False, True]]
+        assert layer.compute_mask(x).tolist() == [[True, False, True]]
+
+
 def test_groups_of_no_steps_are_empty():
     layer = rk.GroupNormalization(2)
     y, pullback = layer.vjp(np.zeros((3, 0, 4)))

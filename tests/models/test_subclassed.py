@@ -425,15 +425,48 @@ def test_an_array_of_one_row_is_repeated_for_layers():
     assert y.tobytes() == wanted.tobytes()
 
 
+def test_a_weight_is_repeated_for_each_row_by_the_unknown_batch_size():
+    class Started(SubclassedLayer):
+        def build(self, shape):
+            self.start = self.add_weight(shape=(2,), name="start")
+
+        def call(self, x):
+            rows = np.broadcast_to(self.start, (x.shape[0], 2))
+            return rows, np.broadcast_to(self.start, shape=[x.shape[0], x.shape[1], 2]) + x[..., :2]
+
+    layer, x = Started(seed=0), np.ones((3, 4, 2), "float32")
+    for count in (3, 1, 0):
+        rows, steps = layer(x[:count])
+        np.testing.assert_array_equal(rows, np.broadcast_to(layer.weights["start"], (count, 2)))
+        np.testing.assert_array_equal(steps, x[:count] + layer.weights["start"])
+    assert rk.gradcheck(Started(seed=0), (3, 4, 2))
+
+
+def test_what_call_cannot_do_is_refused_with_what_to_write():
+    def own(call):
+        return type("Own", (SubclassedLayer,), {"call": call})()
+
+    for wrong in (1j, np.array([1j, 2.0])):
+        with pytest.raises(TypeError, match="expected real numbers and arrays, .* got complex"):
+            own(lambda self, x, wrong=wrong: x * wrong)(np.ones((3, 2)))
+    with pytest.raises(ValueError, match="differentiated, got np.fft.fft$"):
+        own(lambda self, x: np.fft.fft(x))(np.ones((3, 2)))
+    with pytest.raises(TypeError, match="expected 'w' to hold real numbers, got dtype complex64"):
+        own(lambda self, x: x).add_weight(shape=(2,), dtype="complex64", name="w")
+
+
 @pytest.mark.parametrize("where", [lambda layer: layer, lambda layer: rk.Sequential([layer])])
-def test_T13_lists_and_dicts_that_call_reads_may_be_changed_in_place(where):
+def test_T13_lists_dicts_and_arrays_that_call_reads_may_be_changed_in_place(where):
     class Scaled(SubclassedLayer):
         def __init__(self):
             super().__init__()
-            self.factors, self.settings, self.nested = [2.0, 3.0], {"shift": 1.0}, ([1.0], {"by": [0.0]})
+            self.factors, self.settings, self._nested = [2.0, 3.0], {"shift": 1.0}, ([1.0], {"by": [0.0]})
+            self.array, self._arrays = np.array(1.0), [np.ones(3), (np.ones((2, 2)),)]
 
         def call(self, x):
-            return self.factors[0] * x + self.settings["shift"] + self.nested[0][0] - self.nested[1]["by"][0]
+            y = self.factors[0] * self.array * x + self.settings["shift"]
+            y = y + self._nested[0][0] - self._nested[1]["by"][0]
+            return y + self._arrays[0][1] * self._arrays[1][0][1, 0]
 
     def change(held, key, value):
         held[key] = value
@@ -443,14 +476,18 @@ def test_T13_lists_and_dicts_that_call_reads_may_be_changed_in_place(where):
     steps = (
         lambda: change(layer.factors, 0, 5.0),
         lambda: change(layer.settings, "shift", -2.0),
-        lambda: change(layer.nested[0], 0, 7.0),
-        lambda: change(layer.nested[1]["by"], 0, 3.0),
+        lambda: change(layer._nested[0], 0, 7.0),
+        lambda: change(layer._nested[1]["by"], 0, 3.0),
         lambda: layer.factors.reverse(),
+        lambda: change(layer.array, (), 0.5),
+        lambda: change(layer._arrays[0], 1, -3.0),
+        lambda: change(layer._arrays[1][0], (1, 0), 2.0),
     )
     for step in (lambda: None, *steps):
         step()
-        factor = layer.factors[0]
-        wanted = factor * X + (layer.settings["shift"] + layer.nested[0][0] - layer.nested[1]["by"][0])
+        factor = layer.factors[0] * layer.array
+        wanted = factor * X + (layer.settings["shift"] + layer._nested[0][0] - layer._nested[1]["by"][0])
+        wanted = wanted + layer._arrays[0][1] * layer._arrays[1][0][1, 0]
         for _ in range(SURE + 4):
             np.testing.assert_allclose(model(X), wanted, rtol=1e-12)
             y, pullback = model.vjp(X)

@@ -235,7 +235,7 @@ LAYERS: dict[str, Row] = dict([
     )),
     _row("UpSampling1D", 2, without_c=WHOLE, one_way="open one in view_2",
          cases=_cases("UpSampling1D", some=[{"size": size} for size in (1, 3)])),
-    _row("ZeroPadding1D", (1, 0), without_c=WHOLE, one_way="a length that an input has",
+    _row("ZeroPadding1D", (1, 0), without_c=WHOLE,
          cases=_cases("ZeroPadding1D", some=[{"padding": padding} for padding in (1, (2, 0), (0, 3))])),
 ])  # fmt: skip
 CASES = [case for row in LAYERS.values() for case in row.cases]

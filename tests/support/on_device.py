@@ -41,6 +41,8 @@ FEW = 6  # cases of a test that are all run
 MATRICES = (
     "tests/analysis/",
     "tests/backends/",
+    "tests/c_code/test_cells",
+    "tests/c_code/test_networks",
     "tests/compiler/",
     "tests/contract/test_contract_device",
     "tests/contract/test_contract_masks",
@@ -54,6 +56,9 @@ MATRICES = (
     "tests/layers/support/test_pullback",
     "tests/layers/test_changed_attributes",
     "tests/layers/test_ensemble",
+    "tests/onnx/exporting/test_recurrent",
+    "tests/onnx/exporting/test_step_nodes",
+    "tests/onnx/test_round_trip",
     "tests/optimizers/",
     "tests/test_complex",
 )

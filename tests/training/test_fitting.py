@@ -670,6 +670,13 @@ def test_T10_lbfgs_takes_all_rows_at_once():
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
 
 
+def test_T10_lbfgs_has_hooks_of_epochs_and_none_of_batches():
+    called, hooks = [], ("train_begin", "epoch_begin", "train_batch_begin", "train_batch_end", "epoch_end", "train_end")
+    note = {f"on_{hook}": lambda *_, hook=hook, **__: called.append(hook) for hook in hooks}
+    make("lbfgs").fit(*sequences(), epochs=2, verbose=0, callbacks=[type("Noting", (rk.callbacks.Callback,), note)()])
+    assert called == ["train_begin", *["epoch_begin", "epoch_end"] * 2, "train_end"]
+
+
 def test_T10_lbfgs_names_what_is_not_finite():
     x, y = sequences()
     model = make("lbfgs")

@@ -45,6 +45,7 @@ class Backward:
     outer_products: OuterProducts  # what sums them; None where there are no sums
     # (rows, steps, size, dtype, lend) to memory for a value of every step, (B, T, size) of any strides
     sequence: Callable[..., np.ndarray] = lambda *arguments: _sequence(*arguments)
+    rules = "one rule per operation of the graph"  # by which the adjoint was made
     programs = 2  # compiled ones, besides the step's own
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
@@ -65,7 +66,7 @@ class Backward:
         states = sum(state_of(name) is not None for name in self.residuals)
         numbers = sum(self.residuals.values())
         saved = f"{states} states and {len(self.residuals) - states} values, {numbers:,} numbers a row"
-        lines = ["gradient: one rule per operation of the graph", f"saved at each step: {saved}"]
+        lines = [f"gradient: {self.rules}", f"saved at each step: {saved}"]
         lines.append("the adjoint, from the last step to the first:")
         lines += [f"  {line}" for line in self.adjoint.words.splitlines()]
         lines.append("summed over rows and steps:")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import cache
+from itertools import repeat
 
 import numpy as np
 
-from rnnkit.compiler.ir import kinds
+from rnnkit import allocation
+from rnnkit.compiler.ir import kinds, memory
 from rnnkit.compiler.ir.graph import INPUTS, Node
 from rnnkit.compiler.ir.matrix_functions import Kernel
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, REDUCTIONS
+
+LARGE = 1 << 16  # numbers of all values from which on their memory counts
 
 
 class LongLoop(RuntimeError):
@@ -31,15 +36,16 @@ class Evaluation:
 
     `within` is the loop whose body this is; what doesn't depend on it is given, as are the nodes whose numbers are
     `known`. More than `rounds` rounds of a loop raise `LongLoop`. A `lean` evaluation gives the values of `nodes`
-    alone, and keeps others as long as they are read.
+    alone, keeps others as long as they are read, and writes large results over operands that nothing reads any more.
     """
 
     def __init__(self, nodes, dtype, within=None, rounds=None, known=frozenset(), lean=False):
+        self._itemsize = np.dtype(dtype).itemsize
         self._literals: dict[int, np.ndarray] = {}
         self._given: list[tuple[int, tuple]] = []
-        self._steps: list[tuple[int, Callable[..., np.ndarray], list[int]]] = []
+        self._steps: list[memory.Step] = []
         loops: dict[int, _Rounds] = {}
-        seen: set[int] = set()
+        seen: dict[int, Node] = {}
         self.outside: list = []
         stack = list(nodes)
         while stack:
@@ -47,7 +53,7 @@ class Evaluation:
             if node.id in known or (within is not None and within not in node.depends):
                 stack.pop()
                 if node.id not in seen:
-                    seen.add(node.id)
+                    seen[node.id] = node
                     self.outside.append(node)
                 continue
             if node.op == "loop" and node.id not in loops:
@@ -58,7 +64,7 @@ class Evaluation:
                 continue
             stack.pop()
             if node.id not in seen:
-                seen.add(node.id)
+                seen[node.id] = node
                 if node.op in (*INPUTS, "carried", "round", "taped"):
                     self._given.append((node.id, (node.op, node.attr)))
                 elif node.op == "literal":
@@ -68,21 +74,26 @@ class Evaluation:
                     self._literals[node.id] = literal
                 elif node.op == "ruled":
                     kernel = node.attr[1][0] if isinstance(node.attr[1][0], Kernel) else _same
-                    self._steps.append((node.id, kernel, [a.id for a in args]))
+                    self._steps.append((node, kernel, [a.id for a in args]))
                 elif node.op == "loop":
-                    self._steps.append((node.id, loops[node.id], [a.id for a in args]))
+                    self._steps.append((node, loops[node.id], [a.id for a in args]))
                 else:
-                    self._steps.append((node.id, _function(node, dtype), [a.id for a in args]))
+                    self._steps.append((node, _function(node, dtype), [a.id for a in args]))
         self._over: list[set[int]] = [set() for _ in self._steps]  # what no later step reads
         later = {node.id for node in nodes}
         for over, (_, _, arguments) in zip(reversed(self._over if lean else []), reversed(self._steps), strict=False):
             over |= set(arguments) - later
             later |= over
+        given = [*(number for number, _ in self._given), *(node.id for node in self.outside)]
+        self._of_rows = next((number for number in given if seen[number].batched), None)  # a value that has the rows
+        computed = [node for node, *_ in self._steps if node.batched or self._of_rows is None] if lean else []
+        self._size = sum(node.size for node in computed)
+        self._overwritten = cache(lambda: memory.overwritten(self._steps, nodes))
 
     @property
     def known(self) -> frozenset[int]:
         """The numbers of the nodes that it finds, but for literals."""
-        return frozenset([number for number, _ in self._given] + [number for number, _, _ in self._steps])
+        return frozenset([number for number, _ in self._given] + [node.id for node, *_ in self._steps])
 
     @property
     def calls(self) -> tuple[int, int]:
@@ -98,8 +109,18 @@ class Evaluation:
         values.update(zip([node.id for node in self.outside], outside, strict=True))
         for number, key in self._given:
             values[number] = inputs[key]
-        for (number, function, arguments), over in zip(self._steps, self._over, strict=True):
-            values[number] = function(*[values[a] for a in arguments])
+        size = self._size if self._of_rows is None else self._size * len(values[self._of_rows])
+        places: Iterable[int | None] = repeat(None)
+        if size > LARGE and like is None:
+            places = self._overwritten()
+            allocation.expect(size * self._itemsize)
+        for (node, function, arguments), over, place in zip(self._steps, self._over, places, strict=False):
+            given = [values[a] for a in arguments]
+            if place is not None and all(one.flags.c_contiguous for one in given):
+                values[node.id] = function(*given, out=values[place])
+            else:
+                values[node.id] = function(*given)
+            del given
             for one in over:
                 del values[one]
         return values
@@ -276,9 +297,9 @@ def _pointwise(node, dtype):
     operation = (INTEGER_OPERATIONS[node.op] if of_integers else node.operation).evaluate
     short = [i for i, a in enumerate(node.args) if a.batched and len(a.shape) < rank]
 
-    def function(*args):
+    def function(*args, out=None):
         if isinstance(operation, np.ufunc):
-            found = operation(*args)
+            found = operation(*args, out=out)
         else:
             found = np.asanyarray(operation(*args))
         return found if found.dtype == wanted else found.astype(wanted, order="C")
@@ -287,17 +308,43 @@ def _pointwise(node, dtype):
         return lambda a: a.astype(dtype, order="C")
     if node.op == "cast":
         return lambda a: kinds.cast(a, node.kind, dtype)
+    if node.op == "where":
+        operation = _choice(node)
     if not short:
         return function
 
-    def aligned(*args):
+    def aligned(*args, out=None):
         given = list(args)
         for i in short:
             array = given[i]
             given[i] = array.reshape(array.shape[0], *(1,) * (rank + 1 - array.ndim), *array.shape[1:])
-        return function(*given)
+        return function(*given, out=out)
 
     return aligned
+
+
+def _choice(node) -> Callable[..., np.ndarray]:
+    """Return ``np.where``, of many floats by their bits: a jump for each takes as long as twenty operations."""
+    other = node.args[2]
+    is_zero = other.op == "literal" and other.kind == "float" and not other.attr.view(np.int64).any()
+
+    def chosen(condition, a, b):
+        is_whole = condition.shape == np.broadcast_shapes(condition.shape, a.shape, b.shape)
+        if condition.size < _MANY or not is_whole or a.dtype != b.dtype or a.dtype.kind != "f":
+            return np.where(condition, a, b)
+        bits = np.dtype(f"i{a.dtype.itemsize}")
+        ones = np.negative(condition.view(np.int8)).astype(bits)
+        if is_zero:
+            found = np.bitwise_and(a.view(bits), ones, out=ones)
+        else:
+            found = np.bitwise_and(np.bitwise_xor(a.view(bits), b.view(bits)), ones, out=ones)
+            np.bitwise_xor(found, b.view(bits), out=found)
+        return found.view(a.dtype)
+
+    return chosen
+
+
+_MANY = 1 << 9  # floats
 
 
 def _at_places(args, node):

@@ -40,7 +40,7 @@ def with_rule(call: Callable, function: Callable, arguments: tuple, keywords: di
     axis = next((one.axis for one in values if one.axis is not None), None)
     if any(one.axis != axis for one in values):
         raise Untraceable(f"{name!r}, of whose results only some have the batch axis")
-    found, given = _rule(like, values, lambda d: call(made[1], tuple(d), {}), of)
+    found, given = _rule(like, values, lambda d: call(made[1], tuple(d), {}), of, name)
     pairs = list(_pairs(name, arguments, found, like))
     parted = _ruled(like, values, pairs, given)
     return tuple(parted) if several else parted[0]
@@ -83,11 +83,11 @@ def by_vjp(x: Symbol, cell, states, constants, training, draws, result) -> tuple
     return output, tuple(new)
 
 
-def _rule(like: Symbol, values: list[Symbol], rule: Callable, of: str | Kernel = "cotangent") -> tuple[Any, tuple]:
+def _rule(like, values: list[Symbol], rule: Callable, of: str | Kernel = "cotangent", name="vjp") -> tuple[Any, tuple]:
     """Return a rule's results for the cotangents of values, and the input that stands for these cotangents."""
     graph, joined = like.graph, _joined(values)
     number = sum(node.op == "ruled" for node in graph.nodes)
-    given = "sequence" if joined.batched else "weight", (of, number)
+    given = "sequence" if joined.batched else "weight", (of, number, name)
     d = graph.add(given[0], (), joined.shape, given[1])
     checks = len(graph.checks)
     found = rule(_parted(like, d, values))

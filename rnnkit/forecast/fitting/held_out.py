@@ -14,6 +14,7 @@ _ENOUGH, _MANY = 40, 10_000  # held-out ends in all, for few series and for many
 _STEPS = 20_000  # in all held-out ends of few series
 _LEADS, _MOST = 8, 24  # of a held-out end: one and a half seasons, within these
 _BELIEVED = 12  # weight of the normal distribution, in errors
+_OF_THAT_TIME = 0.75  # share of the errors that all series have in common
 
 
 class Ends(NamedTuple):
@@ -58,15 +59,15 @@ class Ends(NamedTuple):
         return cls(series, history.until(series, ends), came)
 
 
-def half_centred(errors) -> np.ndarray:
-    """Return errors at held-out ends ``(R, L)``, NaN where unknown, without half the median of each lead.
+def centred(errors) -> np.ndarray:
+    """Return errors at held-out ends ``(R, L)``, NaN where unknown, without most of the median of each lead.
 
     What all series have in common at their ends may be of that time alone.
     """
     if not len(errors):
         return errors
     middle = np.maximum((~np.isnan(errors)).sum(axis=0) - 1, 0) // 2
-    return errors - np.take_along_axis(np.sort(errors, axis=0), middle[None], axis=0) / 2
+    return errors - _OF_THAT_TIME * np.take_along_axis(np.sort(errors, axis=0), middle[None], axis=0)
 
 
 def leads_of(season: int) -> int:

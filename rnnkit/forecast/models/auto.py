@@ -14,7 +14,7 @@ from rnnkit.arguments import whole
 from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
-from rnnkit.forecast.fitting.held_out import Calibration, Ends, half_centred, leads_of
+from rnnkit.forecast.fitting.held_out import Calibration, Ends, centred, leads_of
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
 from rnnkit.forecast.models import demand
 from rnnkit.forecast.models.autoregression import Autoregression, able
@@ -43,17 +43,16 @@ from rnnkit.forecast.scoring.evaluation import naive_scales
 from rnnkit.hints import Progress
 from rnnkit.serialization.array_files import below
 
-_DAMPED = [form for form in FORMS if "d" in form]
 _RECENT, _CYCLES = 4096, 12  # steps, or cycles of the longest season, before which models read nothing
 _SHORT = 4  # values, below which a series holds its last value
-_SHARED = 20.0  # weight of the panel's errors, in held-out values of a series
+_SHARED = 40.0  # weight of the panel's errors, in held-out values of a series
 _EQUAL = 10.0  # weight of equal errors, in series
-_POWER = 3.0  # of the inverse errors
-_SQUARES = 200.0  # held-out values at which least squares have half a say in the autoregression's share
+_POWER = 4.0  # of the inverse errors
+_SQUARES = 400.0  # held-out values at which least squares have half a say in the autoregression's share
 _BY_LEAD = 30.0  # held-out values of a lead and its neighbours at which they have half a say in its share
 _APART = 3.0  # most deviations of the autoregression, which may explode, from the median of the other forecasts
 _FAR, _NEAR = 4.0, 2.0  # deviations of a last value from its forecast, if drawn in, and after
-_KNOWN = 24  # steps of a season up to which the last cycle says nothing that the others don't
+_KNOWN = 24  # steps of a season up to which the last cycle needs a panel that tells its worth
 _WORST = 5.0  # most error, relative to the median of the models
 _PANEL = 100  # least series for training a network
 _USUAL, _NETWORK_POWER = 0.4, 2.0  # the network's share at equal errors, and the power of their inverse ratio
@@ -66,26 +65,26 @@ _EVENLY = (np.arange(20) + 0.5) / 20  # probabilities of quantiles whose mean is
 class Auto(Together):
     """A combination of exponential smoothing, Theta models, an autoregression and a network, with calibrated bands.
 
-    Four models are fitted to every series: the dynamic optimized Theta model, the Theta method with θ = 2, exponential
-    smoothing with its form chosen by AICc, and exponential smoothing with a damped trend. Without a season, or with one
-    of more than 24 steps, the last cycle comes once more as a fifth. A series of 48 values or more, and three cycles of
-    its season, has an `Autoregression` besides; one of fewer than 4 values holds its last value. A panel of 100 series
-    or more, and one with covariates, has a `GlobalRNN` besides. Several seasons, or one of more than 60 steps, are
-    taken out before, as far as a series has them (`rnnkit.forecast.fitting.profiles.Profiles`). The last value of a
-    series with a season is drawn towards what was to be expected, if it is far off.
+    Two models are fitted to every series: the dynamic optimized Theta model, and exponential smoothing with its form
+    chosen by AICc. The last cycle comes once more as a third, except with seasons of 2 to 24 steps in panels of fewer
+    than 100 series. A series of 48 values or more, and three cycles of its season, has an `Autoregression` besides; one
+    of fewer than 4 values holds its last value. A panel of 100 series or more, and one with covariates, has a
+    `GlobalRNN` besides. Several seasons, or one of more than 60 steps, are taken out before, as far as a series has
+    them (`rnnkit.forecast.fitting.profiles.Profiles`). The last value of a series with a season is drawn towards what
+    was to be expected, if it is far off.
 
     All models are fitted a first time without the ends of the series, which they then forecast. Their errors there give
     their weights (Bates and Granger 1969, "The combination of forecasts"): those of each series are inverse to the
-    third power of the models' mean absolute errors, which are drawn towards their means over the panel, the more the
+    fourth power of the models' mean absolute errors, which are drawn towards their means over the panel, the more the
     fewer values there are. The autoregression's share is the mean of that weight and the share of least squares at the
-    ends, beside the weighted others: half of each at 200 held-out values, which only few series or long ones have, and
+    ends, beside the weighted others: half of each at 400 held-out values, which only few series or long ones have, and
     the more of the latter the more there are; each lead has a share of its own, likewise, of the values at it and its
     neighbours, half of it at 30. Its forecasts stay within three standard deviations of the others' median, as an
     autoregression of a growing series may explode. The network has one share for all series: 0.4 where its errors are
     those of the others, with odds inverse to the square of their ratio, at most 0.4 without a season, and with
     covariates the share of the least absolute error. The errors also give the bands: split conformal prediction by lead
     (Romano, Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in units of the models'
-    spreads, and without half of their median at each lead.
+    spreads, and without three quarters of their median at each lead.
 
     Intermittent series, with 1.32 steps or more from demand to demand (Syntetos, Boylan and Croston 2005), are forecast
     apart, unless a season explains most of their variance or there are covariates, and so are those that have ended, by
@@ -125,7 +124,7 @@ class Auto(Together):
     past_covariates: Any
     reads_covariates = True
     _several_seasons = True
-    models: Any = ("theta", "standard theta", "smoothing", "damped", "last cycle", "autoregression", "network")
+    models: Any = ("theta", "smoothing", "last cycle", "autoregression", "network")
 
     def __init__(
         self,
@@ -226,15 +225,15 @@ class Auto(Together):
         """Return the models but the network; all but `_WHOLE` take values whose seasons are `apart`, if they are."""
         periods = periods_of(season)
         period = None if apart or periods == (1,) else periods[0]
-        made = (
-            Theta(period),
-            Theta(period, theta=2.0),
-            ExponentialSmoothing(period),
-            ExponentialSmoothing(period, form=_DAMPED),
-            LastCycle(periods[-1]),
-            Autoregression(periods),
-        )
-        return dict(zip(self.models, made, strict=False))
+        made = {
+            "theta": Theta(period),
+            "standard theta": Theta(period, theta=2.0),
+            "smoothing": ExponentialSmoothing(period),
+            "damped": ExponentialSmoothing(period, form=[form for form in FORMS if "d" in form]),
+            "last cycle": LastCycle(periods[-1]),
+            "autoregression": Autoregression(periods),
+        }
+        return {name: made[name] for name in self.models[:-1]}
 
     def _network(self, season: int, leads: int):
         network = GlobalRNN(season, leads=leads, seed=self.seed)
@@ -246,6 +245,7 @@ class Auto(Together):
         return 2 + epochs  # one stage for the other models
 
     def _learned(self, series: Blocks, progress: Progress = None):
+        self.models = Auto.models  # not those of a file
         seasons = self._seasons_of(series)
         leads = leads_of(seasons[0])
         series, demands = demand.split(series, seasons[0])
@@ -259,7 +259,7 @@ class Auto(Together):
         networked = _networked(count, 0, beside[0])
         held_out = series.made(_held_out, self.copy(), seasons, leads, networked, count, sum(steps))
         usual = _usual_errors(held_out.map(_relative))
-        if 1 < seasons[-1] <= _KNOWN:
+        if 1 < seasons[-1] <= _KNOWN and count < _PANEL:
             usual[_FITTED.index("last cycle")] = np.inf
         errors, spreads, found = zip(*held_out.map(_combined, usual), strict=True)
         if progress is not None:
@@ -281,7 +281,7 @@ class Auto(Together):
                 for rows, more in zip(found, own, strict=True):
                     rows |= {f"network/{name}": array for name, array in more.items()}
                 panel |= {f"network/{name}": array for name, array in shared.items()}
-        calibration = Calibration.of(half_centred(-off * (_WIDER if networked else 1.0) / _positive(spread)))
+        calibration = Calibration.of(centred(-off * (_WIDER if networked else 1.0) / _positive(spread)))
         ends = np.cumsum([len(one) for one in errors])[:-1]
         both = zip(np.split(other, ends), np.split(off, ends), strict=True)
         for rows, part, size, last in zip(found, held_out.map(_scores), counts, both, strict=True):
@@ -319,9 +319,7 @@ class Auto(Together):
         if are_apart(periods):
             apart = Profiles.of(values, lengths, periods)
             rest, rows["seasons"] = apart.rest, apart.found
-        found |= {name: models[name]._fitted(rest, lengths) for name in ("theta", "standard theta")}
-        smoothing = models["smoothing"].chosen(rest, lengths, [FORMS, _DAMPED])
-        found |= dict(zip(("smoothing", "damped"), smoothing, strict=True))
+        found |= {name: models[name]._fitted(rest, lengths) for name in ("theta", "smoothing")}
         return rows | {f"{name}/{part}": array for name, parts in found.items() for part, array in parts.items()}
 
     def _ahead_of(self, history: History, h: int) -> Ahead:
@@ -460,17 +458,16 @@ class Auto(Together):
 
     @classmethod
     def _of_saved(cls, saved):
-        if "fitted/shares" not in saved.arrays:
+        names = {len(names) - 2: names for names in (cls.models, _EARLIER)}
+        count = saved.arrays.get("fitted/weights", np.zeros((0, 0))).shape[1]
+        if count not in names:
             raise ValueError("expected weights of the models; the file is of an earlier version: fit the series again")
         found = super()._of_saved(saved)
-        rows, name = found._model, "last cycle"
-        if rows["weights"].shape[1] == cls.models.index(name):  # the file is older than this part of the combination
-            rows[f"{name}/size"] = none = np.zeros(len(rows["weights"]))
-            rows["weights"] = np.column_stack([rows["weights"], none])
-            rows["held out"] = np.insert(rows["held out"], cls.models.index(name), np.nan, axis=1)
+        found.models = names[count]
         return found
 
 
+_EARLIER = ("theta", "standard theta", "smoothing", "damped", "last cycle", "autoregression", "network")  # of files
 _FITTED = Auto.models[:-1]  # the models but the network
 _WHOLE = Auto.models[-3:-1]  # those that take values with their seasons
 

@@ -131,25 +131,13 @@ class ExponentialSmoothing(SmoothingForecaster):
         return groups
 
     def _fitted(self, values, lengths) -> dict[str, np.ndarray]:
-        return self.chosen(values, lengths, [self._forms])[0]
-
-    def chosen(self, values: Any, lengths: Any, choices: Sequence[Sequence[str]]) -> list[dict[str, np.ndarray]]:
-        """Return, for each choice of forms, the fitted arrays of the best; every form is fitted once.
-
-        Values ``(N, T)`` are NaN in gaps and after a series' end; the forms of a choice are among those of this
-        forecaster.
-        """
-        kept = [self._nothing(len(values)) for _ in choices]
+        best = self._nothing(len(values))
         for group, trends in self._groups():
             able = self._able(group, values, lengths)
-            if not len(able):
-                continue
-            found = _Fit(group, trends, values[able], lengths[able], self.iterations).run()
-            for best, forms in zip(kept, choices, strict=True):
-                tried = [place for place, trend in enumerate(trends) if FORMS[group.form(trend)] in forms]
-                if tried:
-                    _keep_better(best, found, able, group, trends, tried)
-        return kept
+            if len(able):
+                found = _Fit(group, trends, values[able], lengths[able], self.iterations).run()
+                _keep_better(best, found, able, group, trends)
+        return best
 
     def _nothing(self, count: int) -> dict[str, np.ndarray]:
         return {
@@ -259,15 +247,15 @@ class _Scale(NamedTuple):
         return values * self.width[:, None] + self.centre[:, None]
 
 
-def _keep_better(best, found, able, group: _Group, trends, tried) -> None:
-    """Store the fit of the series `able`, with the trends at the indices `tried`, where it is the best so far."""
+def _keep_better(best, found, able, group: _Group, trends) -> None:
+    """Store the fit of the series `able` where it is the best so far."""
     count = len(able)
-    aicc = found["aicc"].reshape(len(trends), -1)[tried]
+    aicc = found["aicc"].reshape(len(trends), -1)
     first = np.argmin(np.where(np.isnan(aicc), np.inf, aicc), axis=0)
     least = aicc[first, np.arange(count)]
     # If no form has a finite AICc, take the first that could be fitted.
     better = (least < best["aicc"][able]) | (best["form"][able] < 0)
-    rows, places = able[better], (np.array(tried)[first] * count + np.arange(count))[better]
+    rows, places = able[better], (first * count + np.arange(count))[better]
     best["form"][rows] = [group.form(trends[place // count]) for place in places]
     best["season"][rows, : group.period] = found["season"][places]
     for name in ("parameters", "level", "trend", "centre", "width", "variance", "aicc"):

@@ -98,13 +98,15 @@ def _walk(layer: Any):
         yield from _walk(part)
 
 
-def containers(value):
-    """Yield the lists and dicts in a value."""
+def containers(value, arrays: bool = False):
+    """Yield the lists and dicts in a value, and its `arrays`."""
     if type(value) in (list, tuple, dict):
         if type(value) is not tuple:
             yield value
         for one in value.values() if type(value) is dict else value:
-            yield from containers(one)
+            yield from containers(one, arrays)
+    elif arrays and type(value) is np.ndarray:
+        yield value
 
 
 def entries(container) -> list:
@@ -112,16 +114,21 @@ def entries(container) -> list:
     return [*container, *container.values()] if type(container) is dict else list(container)
 
 
-def changeable(layer: Any) -> list:
-    """Return the lists among a layer's attributes that a program may change in place; of a user's class dicts, too.
+def contents(container, mark: Callable[[Any], Any]) -> Any:
+    """Return, for comparison, what a list or a dict holds, by a mark of each entry, or the numbers of an array."""
+    return container.tobytes() if type(container) is np.ndarray else tuple(map(mark, entries(container)))
 
-    There, one of more than a thousand entries, such as a vocabulary, is taken to stay as it is.
+
+def changeable(layer: Any) -> list:
+    """Return the lists among a layer's attributes that a program may change in place; of a user's class arrays, too.
+
+    There, what has more than a thousand entries, such as a vocabulary, is taken to stay as it is.
     """
-    values = [value for name, value in vars(layer).items() if name[0] != "_"]
     if is_own(type(layer)):
-        return [value for value in values if type(value) is list]
-    held = [value for value in values if type(value) in (list, tuple, dict) and len(value) <= 1000]
-    return [one for value in held for one in containers(value)]
+        return [value for name, value in vars(layer).items() if name[0] != "_" and type(value) is list]
+    values = [value for name, value in vars(layer).items() if name not in _INTERNAL]
+    found = [one for value in values for one in containers(value, arrays=True)]
+    return [one for one in found if (one.size if type(one) is np.ndarray else len(one)) <= 1000]
 
 
 def by_attributes(function: Callable[[Any], Any]) -> Callable[[Any], Any]:

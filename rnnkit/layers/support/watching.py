@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnkit.arguments import is_own
 from rnnkit.identity import Same
-from rnnkit.layers.support.assignments import APART, Assigned, Changes, changeable, entries
+from rnnkit.layers.support.assignments import APART, Assigned, Changes, changeable, contents
 from rnnkit.layers.support.layer_tree import all_layers, held_arrays, held_by
 from rnnkit.stored_weights import StoredWeight
 
@@ -33,9 +33,9 @@ class Watched:
         self.layer: Callable[[], Any] = lambda: None  # a weak reference, shared by shallow copies
         self._last = self._last_weights = -1
         self._numbers: list[tuple[Assigned, int]] = []
-        self.lists: list = []  # and dicts, attributes that may be changed in place, as a model's layers
-        self._entries: list[list[int]] = []  # the ids of their entries,
-        self._alive: list[list] = []  # and the entries, kept alive so that ids stay theirs
+        self.lists: list = []  # dicts and arrays, attributes that may be changed in place, as a model's layers
+        self._entries: list = []  # the ids of their entries,
+        self._alive: list = []  # and the entries, kept alive so that ids stay theirs
         self._facts: list | None = None
         self._kinds: list = []
         self.weights: list = []
@@ -47,7 +47,7 @@ class Watched:
         return not self.lists or not self._differs_in_place()
 
     def _differs_in_place(self) -> bool:
-        return [list(map(id, entries(one))) for one in self.lists] != self._entries
+        return [contents(one, id) for one in self.lists] != self._entries
 
     def look(self, layer) -> bool:
         """Examine a layer; return whether it is the same as at the last time, but for the numbers of `weights`."""
@@ -61,8 +61,8 @@ class Watched:
             layers, self.layer, self._last_weights = all_layers(layer), weakref.ref(layer), -1
             self._numbers = [(one._assigned, one._assigned.last) for one in layers]
             self.lists = [one for part in layers for one in changeable(part)]
-            self._alive = list(map(entries, self.lists))
-            self._entries = [list(map(id, one)) for one in self._alive]
+            self._alive = [contents(one, Same) for one in self.lists]
+            self._entries = [contents(one, id) for one in self.lists]
             self._facts = facts_of(layers)
         if self._last_weights != last_weights:
             held = held_arrays(layer).values()
@@ -81,7 +81,7 @@ def facts_of(layers) -> list:
         execution = getattr(layer, "_execution", None)
         found += [weakref.ref(layer), Same(getattr(execution, "executors", None))]  # weakly: it has the recordings
         found.append({name: _fact(value) for name, value in vars(layer).items() if name not in APART})
-        found.append(_fact([*map(entries, changeable(layer))]))
+        found.append([contents(one, _fact) for one in changeable(layer)])
     return found
 
 

@@ -93,7 +93,7 @@ def _names(call: Call, what: str, count: int) -> list[str]:
 
 def write(layer, writing: Writing, call: Call) -> tuple[list[Value], list[Value | None]]:
     """Write a layer's call, and return its outputs, flat, and a mask or None for each; a ValueError if unsupported."""
-    for name in ("__call__", "_applied", "_call", "_result", "compute_mask"):
+    for name in ("__call__", "_call", "_result", "compute_mask"):
         owner = next((kind for kind in type(layer).__mro__ if name in vars(kind)), None)
         if owner is not None and not is_own(owner):
             raise _unknown(layer)

@@ -17,9 +17,8 @@ from rnnkit.compiler.ir.graph import Node
 from rnnkit.compiler.ir.kinds import dtype_of
 from rnnkit.execution.array_functions import TracedFunction, with_weights
 from rnnkit.execution.array_functions import dtype_of as dtype_of_kinds
-from rnnkit.layers.dot import Dot
+from rnnkit.layers.base import no_mask
 from rnnkit.layers.merging import Concatenate, Merge
-from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support.bound_calls import call_on
 from rnnkit.layers.support.layer_tree import held_by
 from rnnkit.layers.support.symbolic import leaves, mapped
@@ -28,7 +27,6 @@ from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, refuse_draws, written
 from rnnkit.onnx.exporting.step_nodes import FAR, ReadGraph, StepNodes, filling
 from rnnkit.onnx.format.package import element_type
-from rnnkit.onnx.loading.time_layers import OverSteps
 from rnnkit.stored_weights import all_expanded
 
 # Substitutes for an open length, tried until a function accepts them: a first, another, and one to check longer
@@ -98,7 +96,7 @@ def _by_nodes(writing: Writing, layer, arrays: list[Value], traced, more: dict) 
 
 def _masks_behind(layer, writing: Writing, masks, arrays, outputs) -> list[Value | None]:
     """Return the mask of each output, as `compute_mask` gives it."""
-    if isinstance(layer, (Shaping, Dot, OverSteps)):
+    if type(layer).compute_mask is no_mask:
         return [None]
     in_time = isinstance(layer, Concatenate) and layer.axis % len(arrays[0].shape) == 1
     block, joined = writing.block, None

@@ -211,6 +211,11 @@ def _next_prime(number: int) -> int:
     return number
 
 
+def batch_of(axes: Iterable[Axis]) -> set[Axis]:
+    """Return the axes of the batch, also those that a reshape joined with others."""
+    return {part.root for axis in axes for part in (axis.parts or (axis,)) if part.role == BATCH}
+
+
 LARGEST_ROW = 1 << 22  # numbers in one row of a value
 
 
@@ -247,6 +252,7 @@ class Array:
     label: str = ""  # the node, for errors
     dense: tuple | None = field(default=None, repr=False)  # of a dense layer: (x, kernel, bias, activation)
     layer_inputs: Sequence[Any] | None = field(default=None, repr=False)  # of `layers`, if other than `inputs`
+    moves: bool = False  # whether it is numbers of another value, at other places
     of_call: bool = False  # whether it is known at a call only, though without inputs: an open size
 
 
@@ -259,7 +265,10 @@ def kind_of(dtype) -> str:
 
 
 class Forms:
-    """The layout of values in arrays ``(rows, *features)``; rows are batch and time in a model, the batch in a step."""
+    """The layout of values in arrays ``(rows, *features)``, of the features the time first and none of size 1 else.
+
+    Rows are batch and time in a step of a model, and the batch alone in whole arrays and in the step of a loop.
+    """
 
     def __init__(self, row_roles: tuple[str, ...]):
         self.row_roles = row_roles
@@ -269,40 +278,39 @@ class Forms:
         return axis.role in self.row_roles or any(part.role == BATCH for part in axis.parts)
 
     def is_feature(self, axis: Axis) -> bool:
-        """Return whether an axis is one of features; not if its size is 1."""
-        return not self.is_row(axis) and axis.number != 1
+        """Return whether an axis is one of features."""
+        return not self.is_row(axis) and (axis.number != 1 or axis.role == TIME)
 
-    def features(self, axes: Sequence[Axis]) -> list[Axis]:
-        """Return the axes of features, in order."""
-        return [axis for axis in axes if self.is_feature(axis)]
+    def placed(self, axes: Sequence[Axis]) -> list[tuple[int, Axis]]:
+        """Return the axes of features in the array's order, each with its index in `axes`."""
+        joined = lambda axis: (self.is_row(axis) and axis.parts) or (axis,)
+        parts = [(i, part.root) for i, axis in enumerate(axes) for part in joined(axis) if self.is_feature(part)]
+        return sorted(parts, key=lambda one: (one[1].role != TIME, one[0]))
+
+    def sizes(self, axes: Sequence[Axis], what: str = "a value") -> list[int | None]:
+        """Return the sizes of the features, None for open ones; a ValueError if a row holds too many numbers."""
+        found = [axis.size for _, axis in self.placed(axes)]
+        if math.prod(size or 1 for size in found) > LARGEST_ROW:
+            raise ValueError(f"expected rows of at most {LARGEST_ROW:,} numbers, got {found} in {what}")
+        return found
 
     def shape(self, axes: Sequence[Axis], what: str = "a value") -> list[int]:
-        """Return the sizes of the features; a ValueError if one is open, or a row holds too many numbers."""
-        found = self.features(axes)
-        if any(axis.open for axis in found):
+        """Return the sizes of the features as `sizes` does; a ValueError if one is open."""
+        if None in (found := self.sizes(axes, what)):
             raise ValueError(f"expected known sizes of all axes but batch and time, got an open one in {what}")
-        sizes = [axis.number for axis in found]
-        if math.prod(sizes) > LARGEST_ROW:
-            raise ValueError(f"expected rows of at most {LARGEST_ROW:,} numbers, got {sizes} in {what}")
-        return sizes
+        return found  # type: ignore[return-value]
 
     def place(self, axes: Sequence[Axis], axis: int, what: str = "") -> int:
-        """Return the index of a feature axis among the features; a ValueError for one of rows if `what` is named."""
+        """Return the index of an axis among the features; a ValueError for one of rows if `what` is named."""
         if what and self.is_row(axes[axis]):
             raise ValueError(f"expected {what} along features, got one along the batch or time")
-        return len(self.features(axes[:axis]))
+        own = (axes[axis].role != TIME, axis)
+        return sum((one.role != TIME, i) < own for i, one in self.placed(axes))
 
     def places(self, axes: Sequence[Axis], several: Iterable[int], what: str) -> list[int]:
-        """Return the indices of several axes as `place` does, without those of size 1."""
+        """Return the indices of several axes as `place` does, without those that are no features."""
         found = {axis: self.place(axes, axis, what) for axis in several}
         return [place for axis, place in found.items() if self.is_feature(axes[axis])]
-
-    def order(self, axes: Sequence[Axis], places: Sequence[int | None]) -> list[int]:
-        """Return the feature axes at these positions, as indices among the features; a ValueError if one is missing."""
-        order = [self.place(axes, i) for i in places if i is not None and self.is_feature(axes[i])]
-        if len(order) != len(self.features(axes)):
-            raise ValueError("expected axes of size 1 to be left out, got an open one of features")
-        return order
 
     def row_axes(self, axes: Sequence[Axis]) -> list[Axis]:
         """Return the axes of rows, batch first; a ValueError for several of a role, or features mixed with rows."""

@@ -10,22 +10,21 @@ import numpy as np
 from rnnkit.free_names import FreeNames
 from rnnkit.layers.base import Layer
 from rnnkit.layers.merging import Concatenate
-from rnnkit.layers.shaping import RepeatVector
 from rnnkit.layers.support.symbolic import SymbolicTensor
-from rnnkit.onnx.loading.axes import BATCH, TIME, Array, Axis, Constant, Forms
-from rnnkit.onnx.loading.layers import Arrange, ConstantRows, Operation
-from rnnkit.onnx.loading.step_target import Steps, inputs_first, plain_name, without
-from rnnkit.onnx.loading.time_layers import OverSteps
+from rnnkit.onnx.loading.axes import BATCH, TIME, Array, Axis, Forms
+from rnnkit.onnx.loading.cells import Program
+from rnnkit.onnx.loading.layers import ArrayOperation, Operation
+from rnnkit.onnx.loading.step_target import Steps, inputs_first, plain_name
 
 
 class Layers:
     """A maker of a model's tensors, of shape ``(B, [T], *features)`` without axes of size 1, all of one dtype."""
 
     def __init__(self, dtype: np.dtype):
-        self.forms, self.dtype = Forms((BATCH, TIME)), dtype
+        self.forms, self.whole, self.dtype = Forms((BATCH, TIME)), Forms((BATCH,)), dtype
         self._tensors: dict[Array, SymbolicTensor] = {}
         self._shared: dict[Any, Any] = {}
-        self._arranged: dict[SymbolicTensor, tuple[SymbolicTensor, int]] = {}
+        self._reshaped: dict[SymbolicTensor, tuple[SymbolicTensor, int]] = {}
         self._names = FreeNames()
         self._needed: set[Array] = set()
 
@@ -72,18 +71,17 @@ class Layers:
         """Return the number of axes of a value's tensor before the features."""
         return 1 if self.forms.time_axis(array.axes) is None else 2
 
-    def shaped(self, tensor: SymbolicTensor, kept: int, sizes: Sequence[int], order=None) -> SymbolicTensor:
+    def shaped(self, tensor: SymbolicTensor, kept: int, sizes: Sequence[int]) -> SymbolicTensor:
         """Reshape the features of a tensor; consecutive reshapes become one layer."""
-        sizes = list(sizes)
-        if order is None:
-            source, own = self._arranged.get(tensor, (tensor, kept))
-            if own == kept:
-                tensor = source
-            if list(tensor.shape[kept:]) == sizes and len(tensor.shape) == kept + len(sizes):
-                return tensor
-        found = Arrange(sizes, kept, order, dtype=self.dtype)(tensor)
-        if order is None:
-            self._arranged[found] = (tensor, kept)
+        source, own = self._reshaped.get(tensor, (tensor, kept))
+        tensor = source if own == kept else tensor
+        return tensor if list(tensor.shape[kept:]) == list(sizes) else self.reshaped(tensor, kept, sizes)
+
+    def reshaped(self, tensor: SymbolicTensor, kept: int, sizes: Sequence[int]) -> SymbolicTensor:
+        """Reshape the features of a tensor by a layer."""
+        known, shape = None if kept == 2 else list(sizes), [*[None] * (kept - 1), *sizes]
+        found = self.function("Reshape", [tensor], known, shape=shape)
+        self._reshaped[found] = (tensor, kept)
         return found
 
     def flat(self, array: Array) -> SymbolicTensor:
@@ -91,71 +89,26 @@ class Layers:
         sizes = self.forms.shape(array.axes, array.label)
         return self.shaped(self.tensor(array), self.kept(array), [int(np.prod(sizes))])
 
-    def viewed(self, source: Array, axes: Sequence[Axis], places: Sequence[int | None]) -> SymbolicTensor:
-        """Return the tensor of a value with axes at these positions of another value, None for new ones of size 1."""
-        forms, tensor = self.forms, self.tensor(source)
-        old_rows, new_rows = forms.row_axes(source.axes), forms.row_axes(axes)
-        order = forms.order(source.axes, places)
-        if [a.role for a in old_rows if a.role == BATCH] != [a.role for a in new_rows if a.role == BATCH]:
-            raise ValueError("expected the batch axis to stay; it is dropped")
-        if len(old_rows) == len(new_rows):
-            if order == sorted(order):
-                return tensor
-            return self.shaped(tensor, self.kept(source), forms.shape(axes, source.label), order)
-        sizes = forms.shape(axes, source.label)
-        if order != sorted(order) or not all(a.number == 1 for a in {*old_rows} ^ {*new_rows}):
-            raise ValueError("expected the time axis to stay where it is")
-        time = [] if len(new_rows) < len(old_rows) else [1]
-        return self.shaped(tensor, 1, [*time, *sizes])
-
-    def over_steps(self, function: str, x: Any, name: str = "", **options) -> SymbolicTensor:
-        """Return a function along time of a tensor, or of two."""
-        return OverSteps(function, **options, dtype=self.dtype, name=self.named(name))(x)
-
-    # Operations on rows
+    # Operations
 
     def along(self, time: Axis) -> SymbolicTensor:
         """Return any tensor with this time axis, ``(B, T, …)``."""
-        found = self._along(time)
-        if found is None:
-            raise ValueError("expected a length that an input has, got one that is computed")
-        return found
-
-    def _along(self, time: Axis) -> SymbolicTensor | None:
+        if time.role != TIME:
+            raise ValueError("expected the size of a time axis as a number, got that of the batch")
         for array, tensor in self._tensors.items():
             own = self.forms.time_axis(array.axes)
             if own is not None and own.root is time.root:
                 return tensor
-        return None
+        raise ValueError("expected a length that an input has, got one that is computed")
 
-    def repeated(self, tensor: SymbolicTensor, time: Axis, name: str = "") -> SymbolicTensor:
-        """Repeat a tensor ``(B, F)`` at every step of a time axis."""
-        like = self._along(time)
-        if like is None and time.size is not None:
-            return RepeatVector(time.size, dtype=self.dtype, name=self.named(name))(tensor)
-        return self.over_steps("repeat", [tensor, self.along(time)], name)
+    def function(self, op: str, tensors: Sequence[SymbolicTensor], sizes=None, **options) -> SymbolicTensor:
+        """Return one operation on whole arrays."""
+        inputs, refs = [list(one.shape[1:]) for one in tensors], list(range(len(tensors)))
+        return self._on_arrays(Program(inputs, [], [[op, refs, options]], [len(refs)]), [], tensors, sizes=sizes)
 
-    def length(self, time: Axis) -> SymbolicTensor:
-        """Return the number of steps of a time axis, for every row ``(B,)``."""
-        if time.role != TIME:
-            raise ValueError("expected the size of a time axis as a number, got that of the batch")
-        return self.shared(("length", time.root), lambda: self.over_steps("count", self.along(time)))
-
-    def step_numbers(self, time: Axis) -> SymbolicTensor:
-        """Return the numbers of the steps of a time axis from 0, for every row ``(B, T)``."""
-        if time.role != TIME:
-            raise ValueError("expected a range along time, got one along the batch")
-        return self.shared(("numbers", time.root), lambda: self.over_steps("numbers", self.along(time)))
-
-    def steps_of(self, constant: Constant) -> SymbolicTensor:
-        """Return a constant with equal rows and steps as a tensor ``(B, T, …)``."""
-        time = self.forms.time_axis(constant.axes)
-        rows = [i for i, axis in enumerate(constant.axes) if not self.forms.is_feature(axis)]
-        array = without(constant.array, rows).astype(self.dtype)
-        if time is None:
-            raise ValueError("expected values with a time axis to join along time")
-        flat = self.rows_of(array.reshape(-1), self.along(time), constant.trainable)
-        return self.shaped(self.repeated(flat, time), 2, list(array.shape))
+    def _on_arrays(self, program: Program, weights, tensors, name="", sizes=None) -> SymbolicTensor:
+        layer = ArrayOperation(program.config(), sizes, dtype=self.dtype, name=self.named(name))
+        return self.called(layer, weights, tensors if len(tensors) > 1 else tensors[0])[0]
 
     def side_by_side(self, arrays: Sequence[Array]) -> SymbolicTensor:
         """Concatenate the features of several values; values without time are repeated if another has time."""
@@ -167,25 +120,47 @@ class Layers:
         for one in arrays:
             tensor = self.flat(one)
             if timed is not None and self.kept(one) == 1:
-                tensor = self.over_steps("repeat", [tensor, self.flat(timed)])
+                tensor = self.function("EachStep", [tensor, self.flat(timed)])
             tensors.append(tensor)
         return tensors[0] if len(tensors) == 1 else Concatenate(dtype=self.dtype)(tensors)
 
     def _operation(self, array: Array) -> SymbolicTensor:
-        """Make one layer for the value's own operation."""
+        """Make a layer for the value's own operation: on each step if it stays on its time axis, else on all."""
         inputs = list(dict.fromkeys(one for one in array.inputs if isinstance(one, Array)))
-        if array.emit is None or not inputs:
+        if array.emit is None:
             raise ValueError("expected an operator of the inputs")
-        steps = Steps(self.forms, self.dtype)
-        refs = {one: steps.input(one.axes, one.kind, one.label) for one in inputs}
-        found = array.emit(steps, [refs.get(one) for one in array.inputs])
-        if array.kind == "bool":
-            found = steps.add("Number", [found])
-        program = steps.program([found])
-        layer = Operation(program.config(), dtype=self.dtype, name=self.named(array.label.partition(" (")[0]))
-        (result,) = self.called(layer, steps.arrays, self.side_by_side(inputs))
-        sizes = self.forms.shape(array.axes, array.label)
-        return self.shaped(result, self.kept(array), sizes)
+        name = array.label.partition(" (")[0]
+        times = {self.forms.time_axis(one.axes) for one in inputs} - {None}
+        problem: ValueError | None = None
+        if inputs and not array.moves and times == {self.forms.time_axis(array.axes)} - {None}:
+            try:
+                steps = Steps(self.forms, self.dtype)
+                program = self._program(array, inputs, steps)
+            except ValueError as error:
+                problem = error
+            else:
+                return self._on_steps(array, inputs, program, steps.arrays, name)
+        try:
+            whole = _WholeArrays(self, [self.tensor(one) for one in inputs])
+            program = self._program(array, inputs, whole)
+        except ValueError as error:
+            raise problem or error from None
+        if _is_same(array, inputs, program):
+            return self.tensor(inputs[0])
+        known = None if self.kept(array) == 2 else self.whole.shape(array.axes, array.label)
+        return self._on_arrays(program, whole.arrays, whole.tensors, name, known)
+
+    def _program(self, array: Array, inputs: Sequence[Array], steps: Steps) -> Program:
+        refs = {one: steps.input(one.axes, one.kind, one.label, steps.forms is self.whole) for one in inputs}
+        found = array.emit(steps, [refs.get(one) for one in array.inputs])  # type: ignore[misc]
+        return steps.program([steps.add("Number", [found]) if array.kind == "bool" else found])
+
+    def _on_steps(self, array: Array, inputs, program: Program, weights, name) -> SymbolicTensor:
+        if _is_same(array, inputs, program):
+            return self.tensor(inputs[0])
+        layer = Operation(program.config(), dtype=self.dtype, name=self.named(name))
+        (result,) = self.called(layer, weights, self.side_by_side(inputs))
+        return self.shaped(result, self.kept(array), self.forms.shape(array.axes, array.label))
 
     def called(self, layer: Layer, arrays: Sequence[np.ndarray], x: Any, **keywords) -> list[SymbolicTensor]:
         """Return the outputs of a layer, which gets these weights; keywords of None are left out."""
@@ -203,5 +178,26 @@ class Layers:
         ]
 
     def rows_of(self, constant: np.ndarray, like: SymbolicTensor, trainable: bool) -> SymbolicTensor:
-        layer = ConstantRows(list(constant.shape), trainable, dtype=self.dtype)
-        return self.called(layer, [constant], like)[0]
+        """Return a weight for every row of a tensor."""
+        weights = [["rows", list(constant.shape), trainable]]
+        program = Program([list(like.shape[1:])], weights, [["Rows", [1, 0], {}]], [2])
+        return self._on_arrays(program, [constant], [like])
+
+
+def _is_same(array: Array, inputs: Sequence[Array], program: Program) -> bool:
+    """Return whether a program gives its input; conditions are 0 and 1 in a model."""
+    changes = {op for op, *_ in program.instructions}
+    conditions = all(one.kind == "bool" for one in inputs)
+    return not changes or (conditions and changes <= {"NotZero", "Number"})
+
+
+class _WholeArrays(Steps):
+    """A builder of a program on whole arrays, and the tensors that it takes."""
+
+    def __init__(self, target: Layers, tensors: Sequence[SymbolicTensor]):
+        super().__init__(target.whole, target.dtype, alike=target.forms)
+        self.target, self.tensors = target, list(tensors)
+
+    def along(self, time):
+        self.tensors.append(self.target.along(time))
+        return self.given(self.tensors[-1].shape[1:])

@@ -1,17 +1,19 @@
-"""Layers for operators around recurrent ones that have no layer of Keras."""
+"""Layers for operators that have no layer of Keras: on each step, and on whole arrays."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from rnnkit.layers.base import any_shape, no_mask
+from rnnkit.layers.array_function import WholeArrays
+from rnnkit.layers.base import NO_MORE, any_shape, no_mask
 from rnnkit.layers.memoryless import Memoryless
-from rnnkit.layers.shaping import Shaping
+from rnnkit.layers.support import validation
+from rnnkit.layers.support.symbolic import is_shape, leaves, shape_leaves
+from rnnkit.layers.support.validation import finite_under_mask
 from rnnkit.layers.traced import Traced
 from rnnkit.layers.weighted import OwnWeight
 from rnnkit.onnx.loading.cells import Program, RowsCell
+from rnnkit.steps.weight_options import WeightOptions
 
 
 class Operation(Memoryless):
@@ -43,54 +45,100 @@ class Operation(Memoryless):
         return RowsCell(self.program)
 
 
-class Arrange(Shaping):
-    """A layer that transposes and reshapes every row; it passes no mask on.
+class ArrayOperation(Traced):
+    """A layer of operations on whole arrays ``(B, …)``, which pass no mask on; `program` is one as `Operation` has.
 
-    Of the axes after the first `kept`, `order` is the transposition and `shape` the sizes after it.
+    `sizes` are those of the result behind the batch, if lengths don't change them.
 
-    >>> Arrange([2, 3], kept=2)(np.zeros((4, 5, 6))).shape
-    (4, 5, 2, 3)
+    >>> import numpy as np
+    >>> last = [["Slice", [0], {"axis": 0, "start": -1, "stop": None, "step": 1}]]
+    >>> ArrayOperation({"inputs": [[None]], "instructions": last, "outputs": [1]})(np.array([[1.0, 2.0, 3.0]]))
+    array([[3.]])
     """
 
-    def __init__(self, shape, kept=1, order=None, *, dtype=None, seed=None, name=None):
+    _padding = "lengths"
+
+    def __init__(self, program, sizes=None, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.shape, self.kept = [int(n) for n in shape], int(kept)
-        self.order = None if order is None else [int(axis) for axis in order]
+        self.program, self.sizes = Program(**program), sizes
+        self._takes_list = len(self.program.inputs) > 1
 
-    def _result(self, x, mask, training):
-        if self.order is not None:
-            x = x.transpose((*range(self.kept), *(axis + self.kept for axis in self.order)))
-        return x.reshape((*x.shape[: self.kept], *self.shape))
+    def _result(self, arrays, mask, training, weights=NO_MORE):
+        return self.program.run(leaves(arrays), list(weights.values()))[0]
 
-    def compute_output_shape(self, input_shape):
-        shape = self._shape(input_shape)
-        rest = shape[self.kept :]
-        if len(shape) < self.kept or (None not in rest and math.prod(rest) != math.prod(self.shape)):
-            raise ValueError(f"expected {math.prod(self.shape)} numbers behind {self.kept} axes, got {shape}")
-        return (*shape[: self.kept], *self.shape)
-
-    @property
-    def _stream_refusal(self):  # type: ignore[override]
-        steps = self.kept == 1 and self.built and None in self._input_shape[1:2]
-        return "needs whole sequences" if steps else None
-
-
-class ConstantRows(Traced):
-    """A layer that gives a weight ``rows`` for every row of x, such as trained initial states."""
-
-    def __init__(self, shape, trainable=True, *, dtype=None, seed=None, name=None):
-        super().__init__(dtype=dtype, seed=seed, name=name)
-        self.shape, self.trainable = [int(n) for n in shape], bool(trainable)
-
-    def _result(self, x, mask, training, weights):
-        return np.broadcast_to(weights["rows"], (x.shape[0], *self.shape))
-
-    def compute_output_shape(self, input_shape):
-        return (self._shape(input_shape)[0], *self.shape)
+    def _taken(self, inputs, mask):
+        taken = super()._taken(inputs, mask)
+        return taken if self._takes_list else finite_under_mask(taken, mask)
 
     compute_mask = no_mask
 
-    def _own_weights(self, shape):
-        return {"rows": OwnWeight(tuple(self.shape), "zeros")}
+    def _shape(self, shape):
+        if is_shape(shape) == self._takes_list:
+            raise TypeError(f"expected {len(self.program.inputs)} arrays in {self.name!r}, got the shape {shape}")
+        checked = lambda one: validation.shape(one, 1, "batch, …")
+        return [*map(checked, shape)] if self._takes_list else checked(shape)
+
+    def _opened(self, shape):
+        return shape
+
+    def compute_output_shape(self, input_shape):
+        if self.sizes is None:
+            return super().compute_output_shape(input_shape)
+        return (*shape_leaves(self._shape(input_shape))[0][:1], *self.sizes)
 
     _check_shape = any_shape
+
+    @property
+    def _stream_refusal(self):  # type: ignore[override]
+        steps = any(None in shape[1:2] for shape in shape_leaves(self._input_shape or ()))
+        return WholeArrays._stream_refusal.fget(self) if steps else None  # type: ignore[attr-defined]
+
+    def _own_weights(self, shape):
+        return {
+            name: OwnWeight(tuple(own), "zeros", WeightOptions(trainable=trained))
+            for name, own, trained in self.program.weights
+        }
+
+    def get_config(self):
+        return {"program": self.program.config()} | super().get_config()
+
+    def _arguments(self):
+        return ", ".join(op for op, *_ in self.program.instructions)
+
+
+# Layers in files of earlier versions, which become programs.
+
+
+def _program(instructions, inputs=1, weights=()) -> dict:
+    """Return the program of a layer with one output."""
+    last = inputs + len(weights) + len(instructions) - 1
+    return {"inputs": [[None]] * inputs, "weights": weights, "instructions": instructions, "outputs": [last]}
+
+
+class Arrange(ArrayOperation):
+    """A transposition and a reshape of every row, behind the axes that are kept."""
+
+    def __init__(self, program=None, sizes=None, shape=(), kept=1, order=None, **options):
+        more = kept - 1
+        moves = [["Transpose", [0], {"order": [*range(more), *(more + axis for axis in order)]}]] if order else []
+        made = _program([*moves, ["Reshape", [len(moves)], {"shape": [None] * more + list(shape)}]])
+        super().__init__(program or made, sizes, **options)
+
+
+class ConstantRows(ArrayOperation):
+    """A weight for every row of x."""
+
+    def __init__(self, program=None, sizes=None, shape=(), trainable=True, **options):
+        made = _program([["Rows", [1, 0], {}]], 1, [["rows", shape, trainable]])
+        super().__init__(program or made, sizes, **options)
+
+
+class OverSteps(ArrayOperation):
+    """A function along time of an array, or of two."""
+
+    def __init__(self, program=None, sizes=None, function="slice", start=None, stop=None, step=None, **options):
+        names = {"count": "Length", "numbers": "Steps", "repeat": "EachStep", "until": "Until", "slice": "Slice"}
+        bounds, inputs = {"axis": 0, "start": start, "stop": stop, "step": step}, 1 + (function in ("repeat", "until"))
+        name = names.get(function, f"Reduce{function.capitalize()}")
+        more = bounds if name == "Slice" else {} if function in names else {"axes": [0]}
+        super().__init__(program or _program([[name, [*range(inputs)], more]], inputs), sizes, **options)

@@ -19,7 +19,6 @@ from rnnkit.onnx.loading.axes import BATCH, LARGEST_AXIS, TIME, Array, Axis, Con
 from rnnkit.onnx.loading.file import OnnxFile
 from rnnkit.onnx.loading.graph import Graph
 from rnnkit.onnx.loading.layer_target import Layers
-from rnnkit.onnx.loading.layers import Arrange
 from rnnkit.onnx.loading.step_target import inputs_first, plain_name
 
 
@@ -204,6 +203,4 @@ def _left(target: Layers, array: Array, order, inputs, name):
     kept = target.kept(array)
     sizes = [array.axes[i].number for i in order if not target.forms.is_row(array.axes[i])]
     tensor = target.shaped(target.tensor(array), kept, sizes)
-    if any(tensor is one for one in inputs):
-        tensor = Arrange(sizes, kept, dtype=target.dtype)(tensor)
-    return tensor
+    return target.reshaped(tensor, kept, sizes) if any(tensor is one for one in inputs) else tensor

@@ -1,7 +1,7 @@
 """ONNX operators as traceable NumPy functions on arrays ``(rows, *features)``.
 
-The step of a recurrent or a memoryless layer is a list of these; see `rnnkit.onnx.loading.cells`. Axes are counted
-from the first feature axis, after the rows.
+A function of whole arrays and the step of a recurrent or a memoryless layer are lists of these; see
+`rnnkit.onnx.loading.cells`. Axes are counted from the first feature axis, after the rows; of whole arrays it is time.
 """
 
 from __future__ import annotations
@@ -103,17 +103,6 @@ def _reduce(op):
     return lambda x, axes: REDUCTIONS[op](x, axis=tuple(axis + 1 for axis in axes))
 
 
-def softmax(x, axis):
-    """Compute exponentials that sum to 1 along an axis of features."""
-    found = np.exp(x - np.max(x, axis=axis + 1, keepdims=True))
-    return found / np.sum(found, axis=axis + 1, keepdims=True)
-
-
-def log_softmax(x, axis):
-    shifted = x - np.max(x, axis=axis + 1, keepdims=True)
-    return shifted - np.log(np.sum(np.exp(shifted), axis=axis + 1, keepdims=True))
-
-
 def layer_norm(x, *scale_and_bias, axes, epsilon):
     """Normalize to mean 0 and variance 1 along axes of features, then scale and shift."""
     axis = tuple(a + 1 for a in axes)
@@ -122,6 +111,12 @@ def layer_norm(x, *scale_and_bias, axes, epsilon):
     if scale_and_bias:
         result = result * scale_and_bias[0]
     return result + scale_and_bias[1] if len(scale_and_bias) > 1 else result
+
+
+def _sized(x, shape, like=None):
+    """Return sizes ``(rows, *shape)``, where None is the size that x or `like` has there."""
+    known = (x if like is None else like).shape
+    return (x.shape[0], *(known[i] if size is None else size for i, size in enumerate(shape, 1)))
 
 
 OPERATIONS: dict[str, Callable] = {
@@ -133,19 +128,23 @@ OPERATIONS: dict[str, Callable] = {
     "Clip": clip,
     "Concat": lambda *arrays, axis: np.concatenate(arrays, axis=axis + 1),
     "CumSum": lambda x, axis: np.cumsum(x, axis=axis + 1),
+    "EachStep": lambda x, like: np.broadcast_to(x[:, None], (x.shape[0], like.shape[1], *x.shape[1:])),
     "Einsum": lambda *arrays, equation: np.einsum(equation, *arrays),
-    "Expand": lambda x, shape: np.broadcast_to(x, (x.shape[0], *shape)),
+    "Expand": lambda x, *like, shape: np.broadcast_to(x, _sized(x, shape, *like)),
     "LayerNormalization": layer_norm,
-    "LogSoftmax": log_softmax,
+    "Length": lambda x: np.zeros_like(x.reshape((x.shape[0], -1))[:, 0]) + x.shape[1],
+    "LogSoftmax": lambda x, axis: activations.log_softmax(x, axis + 1),
     "NotZero": lambda x: x != 0,
     "Number": lambda x: np.where(x, 1.0, 0.0),
     "Product": np.matmul,
-    "Reshape": lambda x, shape: x.reshape(x.shape[0], *shape),
+    "Reshape": lambda x, shape: x.reshape(_sized(x, shape)),
     "Slice": lambda x, axis, start, stop, step: x[(slice(None),) * (axis + 1) + (slice(start, stop, step),)],
     "Rows": lambda x, like: np.broadcast_to(x, (like.shape[0], *np.shape(x))),
-    "Softmax": softmax,
+    "Softmax": lambda x, axis: activations.softmax(x, axis + 1),
+    "Steps": lambda x: np.zeros_like(x.reshape((*x.shape[:2], -1))[:, :, 0]) + np.arange(x.shape[1]),
     "Squeeze": lambda x, axes: np.squeeze(x, axis=tuple(axis + 1 for axis in axes)),
     "Take": lambda x, axis, places: np.take(x, np.array(places), axis=axis + 1),
     "Transpose": lambda x, order: np.transpose(x, (0, *(axis + 1 for axis in order))),
     "Unsqueeze": lambda x, axes: np.expand_dims(x, tuple(axis + 1 for axis in axes)) if axes else x,
+    "Until": lambda lengths, like: np.where(np.arange(like.shape[1]) < lengths[:, None], 1.0, 0.0),
 }

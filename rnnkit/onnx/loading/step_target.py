@@ -14,10 +14,13 @@ from rnnkit.onnx.loading.cells import Program
 
 
 class Steps:
-    """A builder of a program, for arrays ``(rows, *features)`` in the given forms; `arrays` are the weights' values."""
+    """A builder of a program, for arrays ``(rows, *features)`` in the given forms; `arrays` are the weights' values.
 
-    def __init__(self, forms: Forms, dtype: np.dtype):
-        self.forms, self._dtype = forms, dtype
+    Along features that are rows of the forms `alike`, constants are the same everywhere.
+    """
+
+    def __init__(self, forms: Forms, dtype: np.dtype, alike: Forms | None = None):
+        self.forms, self.alike, self._dtype = forms, alike or forms, dtype
         self._inputs: list[list] = []
         self._weights: list[list] = []
         self._names = FreeNames()
@@ -29,13 +32,17 @@ class Steps:
 
     def input(self, axes: Sequence[Axis], kind: str, what: str, open_sizes: bool = False) -> Any:
         """Add an input; conditions are passed as numbers."""
-        sizes = [a.size for a in self.forms.features(axes)] if open_sizes else self.forms.shape(axes, what)
-        return self.add("NotZero", [self.given(sizes)]) if kind == "bool" else self.given(sizes)
+        ref = self.given(self.forms.sizes(axes, what) if open_sizes else self.forms.shape(axes, what))
+        return self.add("NotZero", [ref]) if kind == "bool" else ref
 
     def given(self, sizes: Sequence[int | None]) -> Any:
         """Add an input ``(rows, *sizes)`` of numbers."""
         self._inputs.append(list(sizes))
         return ("input", len(self._inputs) - 1)
+
+    def along(self, time: Axis) -> Any:
+        """Add an input ``(rows, steps, …)`` with this time axis, for its length."""
+        raise ValueError("expected a length that an input has, got one that is computed")
 
     def add(self, op: str, refs: Sequence[Any], **options) -> Any:
         self._instructions.append([op, list(refs), options])
@@ -54,34 +61,45 @@ class Steps:
             self._known[key] = ("weight", len(self._weights) - 1)
         return self._known[key]
 
+    # Values along other axes
+
+    def ordered(self, ref: Any, order: Sequence[int]) -> Any:
+        """Return a value with its features in another order."""
+        return ref if list(order) == sorted(order) else self.add("Transpose", [ref], order=list(order))
+
+    def with_axes(self, ref: Any, places: Sequence[int]) -> Any:
+        """Return a value with features of size 1 at these places more."""
+        return self.add("Unsqueeze", [ref], axes=list(places)) if places else ref
+
+    def without_axes(self, ref: Any, places: Sequence[int]) -> Any:
+        """Return a value without its features of size 1 at these places."""
+        return self.add("Squeeze", [ref], axes=list(places)) if places else ref
+
     def aligned(self, value: Value, ref: Any, axes: Sequence[Axis]) -> Any:
         """Return a value shaped so that NumPy's broadcasting gives a result with these axes."""
-        own: list[Axis | None] = [None] * (len(axes) - len(value.axes))
-        own += value.axes
+        before = len(axes) - len(value.axes)
         if isinstance(value, Constant):
-            kept = [i for i, axis in enumerate(axes) if self.forms.is_feature(axis)]
-            array = value.array.reshape((1,) * (len(axes) - value.array.ndim) + value.array.shape)
-            array = without(array, [i for i in range(len(axes)) if i not in kept])
+            array = features_of(value.array.reshape((1,) * before + value.array.shape), axes, self.alike)
             while array.ndim and array.shape[0] == 1:
                 array = array[0]  # broadcasting restores the axis
             if value.kind == "bool":
                 return self.add("NotZero", [self.weight(array, weight_name(value, "condition"), False)])
             return self.weight(array, weight_name(value, "constant"), value.is_weight)
-        missing = [
-            place
-            for place, i in enumerate(i for i, axis in enumerate(axes) if self.forms.is_feature(axis))
-            if own[i] is None or not self.forms.is_feature(own[i])  # type: ignore[arg-type]
-        ]
-        return self.add("Unsqueeze", [ref], axes=missing) if missing else ref
+        own = {before + i for i, _ in self.forms.placed(value.axes)}
+        return self.with_axes(ref, [place for place, (i, _) in enumerate(self.forms.placed(axes)) if i not in own])
 
     def repeated(self, value: Constant, like: Any) -> Any:
-        """Repeat a constant without rows to the number of rows of another value."""
-        away = [i for i, axis in enumerate(value.axes) if not self.forms.is_feature(axis)]
-        array = without(value.array, away)
-        if value.kind == "bool":
-            raise ValueError("expected numbers, got a constant of conditions")
-        weight = self.weight(array, weight_name(value, "constant"), value.is_weight)
-        return self.add("Rows", [weight, like])
+        """Return a constant for every row of another value."""
+        axes = [Axis(1) if axis.open and self.forms.is_feature(axis) else axis for axis in value.axes]
+        array = features_of(value.array, axes, self.forms)
+        ref = self.add("Rows", [self.weight(array, weight_name(value, "constant"), value.is_weight), like])
+        ref = ref if axes == list(value.axes) else self.expanded(self.with_axes(ref, [0]), value.axes)
+        return self.add("NotZero", [ref]) if value.kind == "bool" else ref
+
+    def expanded(self, ref: Any, axes: Sequence[Axis]) -> Any:
+        """Return a value of as many features, repeated to the sizes of these axes."""
+        likes = [self.along(axis) for _, axis in self.forms.placed(axes) if axis.open]
+        return self.add("Expand", [ref, *likes], shape=self.forms.sizes(axes))
 
     def program(self, outputs: Sequence[Any]) -> Program:
         before = {"input": 0, "weight": len(self._inputs), "made": len(self._inputs) + len(self._weights)}
@@ -118,6 +136,13 @@ def inputs_first(
             waiting.append((value, True))
             waiting += [(one, False) for one in reversed(inputs_of(value))]
     return list(found)
+
+
+def features_of(array: np.ndarray, axes: Sequence[Axis], forms: Forms) -> np.ndarray:
+    """Return a constant without the axes of rows, in the order of `forms`; a ValueError if rows differ."""
+    kept = [i for i, axis in forms.placed(axes) if axes[i].root is axis]
+    array = without(array, [i for i in range(len(axes)) if i not in kept])
+    return array.transpose([sorted(kept).index(i) for i in kept])
 
 
 def without(array: np.ndarray, axes: Sequence[int]) -> np.ndarray:

@@ -500,6 +500,8 @@ def test_a_vjp_that_is_read_gives_what_it_gives_in_python(cells, masked, backwar
     found = []
     layer = rk.RNN(cells(), return_sequences=True, go_backwards=backwards, dtype="float64", seed=3)
     layer(x)
+    layer.vjp(x)
+    assert "gradient: by vjps of cells, read as their steps are" in layer.explain()
     for in_python in (False, True):
         with rk.eager() if in_python else contextlib.nullcontext():
             y, pullback = layer.vjp(x, mask=mask, checkpoint=5)

@@ -164,7 +164,7 @@ def test_horizon_season_and_columns_can_be_given(forecast, table):
 def test_every_model_is_forecast_with_in_one_table(forecast, table, tmp_path):
     output, picture = tmp_path / "out.csv", tmp_path / "out.png"
     models = ["rnn", "gru,lstm", "esn", "linear", "auto", "theta", "ets", "autoregression"]
-    small = ["--horizon", 2, "--origins", 3, "--units", 3, "--epochs", 1]
+    small = ["--horizon", 2, "--origins", 2, "--units", 3, "--epochs", 1]
     result = forecast(*small, "--output", output, "--plot", picture, "--model", *models, table)
     assert result.returncode == 0
     assert result.stderr == ""

@@ -275,7 +275,7 @@ def test_temporal_hierarchies_are_the_projection_of_all_levels(make):
 
 
 def test_temporal_hierarchies_are_an_option_like_others(tmp_path):
-    y = noisy_months(30)
+    y = noisy_months(6)
     make = lambda temporal: rk.forecast.ExponentialSmoothing(season=12, temporal=temporal)
     with_means, without = make(True).fit(y[:, :96]), make(False).fit(y[:, :96])
     assert (with_means.predict(12) != without.predict(12)).all()

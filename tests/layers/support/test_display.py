@@ -113,6 +113,7 @@ def test_explain_says_what_is_not_known_yet():
 def test_explain_of_a_whole_names_its_parts():
     model = rk.Sequential([rk.Masking(), rk.Bidirectional(rk.LSTM(2))])
     assert [line.split(": ")[:2] for line in model.explain().splitlines() if line] == [
+        ["0", "masking"],
         ["1", "forward"],
         ["backward", "lstm"],
     ]

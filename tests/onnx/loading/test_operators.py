@@ -10,8 +10,8 @@ from onnx import defs, helper
 from onnx_graphs import check, info, loaded, model_of, node, outputs_of
 
 from rnnkit.onnx.loading.graph import OPERATORS
+from rnnkit.onnx.loading.layers import ArrayOperation
 from rnnkit.onnx.loading.operations import ELEMENTWISE, REDUCTIONS
-from rnnkit.onnx.loading.time_layers import OverSteps
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(3, 5, 4)).astype("float32")
@@ -107,12 +107,35 @@ def test_reductions(op, keepdims):
         check(model_of(nodes, inputs, ["y"], more), {"x": x})
 
 
-@pytest.mark.parametrize("op", ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"])
-def test_reductions_over_time(op):
+@pytest.mark.parametrize("op", REDUCTIONS)
+@pytest.mark.parametrize("axes", [[1], [1, 2]])
+def test_reductions_over_time(op, axes):
     for keepdims in (0, 1):
-        more = {"axes": np.array([1])}
         nodes = [node(op, ["x", "axes"], "y", keepdims=keepdims)]
-        check(model_of(nodes, [ROW], ["y"], more, opset=18), {"x": X})
+        check(model_of(nodes, [ROW], ["y"], {"axes": np.array(axes)}, opset=18), {"x": np.abs(X) + 0.5})
+
+
+@pytest.mark.parametrize("places", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
+def test_operators_along_time(places):
+    """Wherever the axes are: softmax, sums so far, and the place of the largest, beside the ends of a recurrence."""
+    sizes, order = ["batch", "time", 4], [places.index(i) for i in (1, 0, 2)]
+    arrays = {"time": np.array(order[0]), "W": np.ones((1, 2, 4), "f4"), "R": np.ones((1, 2, 2), "f4")}
+    start = np.array([[[0.5, 1.0, 2.0, 3.0]]], "f4").transpose(places)
+    nodes = [
+        node("Transpose", ["x"], "by_time", perm=order),
+        node("RNN", ["by_time", "W", "R"], ["", "h"], hidden_size=2),
+        node("Softmax", ["x"], "shares", axis=order[0]),
+        node("CumSum", ["x", "time"], "sums"),
+        node("ArgMax", ["x"], "place", axis=order[0], keepdims=0),
+        node("ReduceMax", ["x"], "most", axes=[order[0]], keepdims=1),
+        node("Expand", ["start", "rows"], "first"),
+        node("Concat", ["first", "x", "most"], "joined", axis=order[0]),
+        node("Sub", ["joined", "most"], "y"),
+    ]
+    rows = np.array([3 if i == places.index(0) else 1 for i in range(3)])
+    inputs = [("x", "float32", [3 if sizes[i] == "batch" else sizes[i] for i in places])]
+    arrays |= {"start": start, "rows": rows}
+    check(model_of(nodes, inputs, ["shares", "sums", "place", "y", "h"], arrays), {"x": X.transpose(places)})
 
 
 CASES = {
@@ -270,7 +293,8 @@ BOUNDS = [(0, 3, 1), (1, -1, 1), (-3, 1 << 40, 1), (-(1 << 40), -1, 2), (3, 0, -
 
 def test_a_mean_of_sequences_is_that_of_their_own_steps():
     sequences = [np.ones((3, 2)), np.ones((5, 2))]
-    np.testing.assert_array_equal(OverSteps("mean")(sequences), np.ones((2, 2)))
+    mean = {"inputs": [[None, 2]], "instructions": [["ReduceMean", [0], {"axes": [0]}]], "outputs": [1]}
+    np.testing.assert_array_equal(ArrayOperation(mean)(sequences), np.ones((2, 2)))
 
 
 @pytest.mark.parametrize("declared", ["time", 5])

@@ -18,8 +18,8 @@ FOLDER = pathlib.Path(__file__).parents[1] / "data"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.onnx"))
 LAYERS = {
     "tagger": ["Embedding", "Bidirectional", "Bidirectional", "Dense"],
-    "forecaster": ["GRU", "OverSteps", "Arrange", "Dense", "Dense"],
-    "pooled": ["Operation", "SimpleRNN", "OverSteps"],
+    "forecaster": ["GRU", "ArrayOperation", "ArrayOperation", "Dense", "Dense"],
+    "pooled": ["Operation", "SimpleRNN", "ArrayOperation", "ArrayOperation"],
     "stateful": ["LSTM"],
     "translator": ["GRU", "GRU", "Concatenate", "Dense"],
 }
@@ -82,6 +82,13 @@ def test_a_loaded_model_streams():
     for t in range(6):
         y = stream.step(x[:, t])
     assert np.array_equal(y, model(x))
+
+
+def test_an_error_of_c_is_about_the_layer_that_c_lacks(tmp_path):
+    """Reshapes of states have sizes that are known, whatever stands for their axes."""
+    model = rk.onnx.load(FOLDER / "stateful.onnx")
+    with pytest.raises(ValueError, match="'lstm.LSTM' .* is given initial_state"):
+        rk.export_c(model, tmp_path)
 
 
 @pytest.mark.parametrize("name", NAMES)

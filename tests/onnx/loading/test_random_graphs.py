@@ -122,6 +122,33 @@ class Grower:
             names = [self.known([one]) for one in (-1, -(1 << 40), axes.index("time"), -1)]
             self.add("Slice", [x, *names], axes)
 
+    def op_along_time(self, x, axes):
+        if "time" in axes:
+            self.add(str(self.rng.choice(["Softmax", "LogSoftmax"])), [x], axes, axis=axes.index("time"))
+
+    def op_sums_so_far(self, x, axes):
+        if "time" in axes:
+            self.add("CumSum", [x, self.known(axes.index("time"))], axes)
+
+    def op_without_time(self, x, axes):
+        if "time" in axes and len(axes) > 2:
+            place, keep = axes.index("time"), int(self.rng.integers(2))
+            left = [1 if i == place else n for i, n in enumerate(axes) if keep or i != place]
+            self.add(str(self.rng.choice(["ReduceMax", "ReduceL2"])), [x], left, axes=[place], keepdims=keep)
+
+    def op_last_step(self, x, axes):
+        if "time" in axes and len(axes) > 2:
+            self.add("Gather", [x, self.known(-1)], [n for n in axes if n != "time"], axis=axes.index("time"))
+
+    def op_with_time(self, x, axes):
+        fits = lambda m, n: m == n or (1 in (m, n) and "batch" not in (m, n))
+        timed = [name for name, own in self.axes.items() if len(own) == len(axes) and "time" in own]
+        timed = [name for name in timed if all(map(fits, self.axes[name], axes))]
+        if "time" not in axes and timed:
+            name = str(self.rng.choice(timed))
+            wide = [n if m == 1 else m for m, n in zip(self.axes[name], axes, strict=True)]
+            self.add("Add", [x, name], wide)
+
     def op_recurrent(self, x, axes):
         if sorted(map(str, axes[:2])) == ["batch", "time"] and len(axes) == 3 and not isinstance(axes[2], str):
             if axes[0] == "batch":

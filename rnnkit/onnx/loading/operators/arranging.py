@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.onnx.loading.axes import LARGEST_AXIS, TIME, Array, Axis, Constant, Value, numbers
+from rnnkit.onnx.loading.axes import LARGEST_AXIS, TIME, Array, Axis, Constant, Value, batch_of, numbers
 from rnnkit.onnx.loading.graph import Node, axis_of, operator
 
 
@@ -26,10 +26,19 @@ def viewed(node: Node, x: Value, places) -> Any:
         return Constant(_viewed(x.array, places), tuple(axes), x.name, x.trainable)
 
     def emit(steps, refs):
-        order = steps.forms.order(x.axes, places)
-        return refs[0] if order == sorted(order) else steps.add("Transpose", refs, order=order)
+        if batch_of(x.axes) != batch_of(axes):
+            raise ValueError("expected the batch axis to stay; it is dropped")
+        old, new = steps.forms.placed(x.axes), [(places[i], axis) for i, axis in steps.forms.placed(axes)]
+        gone = [place for place, one in enumerate(old) if one not in new]
+        if any(old[place][1].number != 1 for place in gone):
+            raise ValueError("expected axes of size 1 to be left out, got an open one of features")
+        left = [one for one in old if one in new]
+        ref = steps.ordered(steps.without_axes(refs[0], gone), [left.index(one) for one in new if one in left])
+        return steps.with_axes(ref, [place for place, one in enumerate(new) if one not in left])
 
-    return node.array(axes, x.kind, [x], emit, lambda target: target.viewed(x, axes, places))
+    found = node.array(axes, x.kind, [x], emit)
+    found.moves = True
+    return found
 
 
 def _viewed(array: np.ndarray, places) -> np.ndarray:
@@ -110,35 +119,26 @@ def reshaped(node: Node, x: Value, sizes) -> Array:
     axes = node.axes.regroup(x.axes, sizes)
 
     def emit(steps, refs):
-        old = [axis.root for axis in steps.forms.features(x.axes)]
-        new = [axis.root for axis in steps.forms.features(axes)]
-        _check_rows(steps.forms, x.axes, axes)
-        return refs[0] if old == new else steps.add("Reshape", refs, shape=steps.forms.shape(axes, node.label))
+        old, new = steps.forms.placed(x.axes), steps.forms.placed(axes)
+        if batch_of(x.axes) != batch_of(axes):
+            raise ValueError("expected a reshape that leaves the batch axis as it is")
+        if [axis for _, axis in old] == [axis for _, axis in new]:
+            return refs[0]
+        if [axis for _, axis in old if axis.role == TIME] == [axis for _, axis in new if axis.role == TIME]:
+            return steps.add("Reshape", refs, shape=steps.forms.sizes(axes, node.label))
+        shape, ordered = steps.forms.shape(axes, node.label), sorted(new, key=lambda one: one[0])
+        ref = steps.ordered(refs[0], sorted(range(len(old)), key=lambda place: old[place][0]))
+        ref = steps.add("Reshape", [ref], shape=[shape[new.index(one)] for one in ordered])
+        return steps.ordered(ref, [ordered.index(one) for one in new])
 
     def layers(target):
-        forms = target.forms
-        old, new = forms.row_axes(x.axes), forms.row_axes(axes)
-        sizes = forms.shape(axes, node.label)
-        if set(old) == set(new):
-            return target.shaped(target.tensor(x), target.kept(x), sizes)
-        _check_rows(forms, x.axes, axes, but=TIME)
-        if target.kept(x) == 1 and any(axis.role == TIME for axis in new):  # features become steps
-            time = next(axis for axis in new if axis.role == TIME)
-            if forms.is_row(axes[0]) and axes[0].role == TIME:
-                raise ValueError("expected a reshape that leaves the batch before time")
-            return target.shaped(target.tensor(x), 1, [time.number, *sizes])
-        inner = [axis for axis in x.axes if axis.role == TIME or forms.is_feature(axis)]
-        place = next(i for i, axis in enumerate(inner) if axis.role == TIME)
-        order = [*range(1, place + 1), 0, *range(place + 1, len(inner))]
-        return target.shaped(target.tensor(x), 1, sizes, order if place else None)
+        if {*target.forms.row_axes(x.axes)} != {*target.forms.row_axes(axes)}:
+            return None
+        return target.shaped(target.tensor(x), target.kept(x), target.forms.shape(axes, node.label))
 
-    return node.array(axes, x.kind, [x], emit, layers)
-
-
-def _check_rows(forms, old, new, but=None):
-    kept = lambda axes: {axis for axis in forms.row_axes(axes) if axis.role != but}
-    if kept(old) != kept(new):
-        raise ValueError("expected a reshape that leaves the batch axis as it is")
+    found = node.array(axes, x.kind, [x], emit, layers)
+    found.moves = True
+    return found
 
 
 @operator("Tile")
@@ -168,20 +168,8 @@ def expand(node: Node, x: Value, shape: Value):
     ):
         return viewed(node, x, [*[None] * more, *range(len(x.axes))])
 
-    def emit(steps, refs):
-        ref = steps.aligned(x, refs[0], axes)
-        return steps.add("Expand", [ref], shape=steps.forms.shape(axes, node.label))
-
-    def layers(target):
-        time = target.forms.time_axis(axes)
-        if time is None or target.kept(x) == 2:
-            return None
-        sizes = target.forms.shape(axes, node.label)
-        if target.forms.shape(x.axes) != sizes:
-            raise ValueError("expected to repeat along time or features, got both")
-        return target.shaped(target.repeated(target.flat(x), time, node.name), 2, sizes)
-
-    return node.array(axes, x.kind, [x], emit, layers)
+    emit = lambda steps, refs: steps.expanded(steps.aligned(x, refs[0], axes), axes)
+    return node.array(axes, x.kind, [x], emit)
 
 
 def constant(node: Node, array: np.ndarray) -> Constant:
@@ -228,7 +216,7 @@ def ranges(node: Node, start: Value, limit: Value, delta: Value):
     if (axis := node.open_size(limit)) is not None:
         if (int(first), int(last), int(step)) != (0, axis.number, 1):
             raise ValueError("expected a range of open length from 0 to it, in steps of 1")
-        found = node.array([axis], "int", [], None, lambda target: target.step_numbers(axis))
+        found = node.array([axis], "int", [], lambda steps, refs: steps.add("Steps", [steps.along(axis)]))
         found.of_call = True
         return found
     count = max(0, int(np.ceil((last - first) / step)))

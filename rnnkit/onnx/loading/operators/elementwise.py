@@ -58,9 +58,8 @@ def _layer(target, node, op, inputs, axes, options):
             return None
         return Activation(_NAMES[op], dtype=target.dtype, name=target.named(node.name))(tensor)
     if op in _LAYERS and len(inputs) > 1 and all(isinstance(one, Array) for one in inputs):
-        wanted = [target.forms.row_axes(axes), [a.root for a in target.forms.features(axes)]]
-        forms = [[target.forms.row_axes(one.axes), [a.root for a in target.forms.features(one.axes)]] for one in inputs]
-        if all(form == wanted for form in forms):
+        form = lambda one: [target.forms.row_axes(one), [axis for _, axis in target.forms.placed(one)]]
+        if all(form(one.axes) == form(axes) for one in inputs):
             layer = _LAYERS[op](dtype=target.dtype, name=target.named(node.name))
             return layer([target.tensor(one) for one in inputs])
     return None
@@ -104,16 +103,14 @@ def cast(node: Node, x, like=None):
     if kind == "int" and x.kind == "float" and isinstance(x, Array):
         raise ValueError("expected no cast from floating-point numbers to integers")
     op = "NotZero" if kind == "bool" else "Number" if x.kind == "bool" else None
-    emit = lambda steps, refs: refs[0] if op is None else steps.add(op, refs)
-    same = lambda target: target.tensor(x)  # conditions are 0 and 1 in a model, integers the same numbers
-    return node.array(x.axes, kind, [x], emit, None if kind == "bool" else same)
+    return node.array(x.axes, kind, [x], lambda steps, refs: refs[0] if op is None else steps.add(op, refs))
 
 
 def _length(node, x: Constant, axis):
     """Return an open size as a floating-point number, known at a call."""
     if x.array.size != 1 or int(x.array.reshape(())) != axis.number:
         raise ValueError("expected one open size to be cast, got what is computed from some")
-    found = node.array(x.axes, "float", [], None, lambda target: target.length(axis))
+    found = node.array(x.axes, "float", [], lambda steps, refs: steps.add("Length", [steps.along(axis)]))
     found.of_call = True
     return found
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.merging import Concatenate
-from rnnkit.onnx.loading.axes import BATCH, TIME, Array, Axis, Constant, Value
+from rnnkit.onnx.loading.axes import Array, Axis, Constant, Value
 from rnnkit.onnx.loading.graph import Node, axis_of, operator
 from rnnkit.onnx.loading.operators.arranging import viewed
 
@@ -45,19 +45,12 @@ def part(node: Node, x: Value, axis: int, start: Any, stop: Any, step: int = 1) 
 
     def emit(steps, refs):
         place = steps.forms.place(x.axes, axis, "a slice")
-        if whole.number == 1:
+        if not steps.forms.is_feature(whole):
             raise ValueError("expected a slice that is not empty")
         ref = steps.add("Slice", refs, axis=place, start=start, stop=stop, step=step)
-        return steps.add("Squeeze", [ref], axes=[place]) if new.number == 1 else ref
+        return steps.without_axes(ref, [] if steps.forms.is_feature(new) else [place])
 
-    def layers(target):
-        if whole.role == BATCH:
-            raise ValueError("expected a slice that leaves the batch as it is")
-        if whole.role != TIME:
-            return None
-        return target.over_steps("slice", target.tensor(x), node.name, start=start, stop=stop, step=step)
-
-    return node.array(axes, x.kind, [x], emit, layers)
+    return node.array(axes, x.kind, [x], emit)
 
 
 def _cleaned(start: int, stop: int, step: int, whole: Axis) -> tuple[int | None, int | None]:
@@ -138,7 +131,7 @@ def gather(node: Node, x: Value, indices: Value):
 
     def emit(steps, refs):
         place = steps.forms.place(x.axes, axis, "Gather")
-        source = steps.add("Unsqueeze", refs, axes=[place]) if whole.number == 1 else refs[0]
+        source = steps.with_axes(refs[0], [] if steps.forms.is_feature(whole) else [place])
         return steps.add("Take", [source], axis=place, places=[i % size for i in chosen])
 
     return node.array([*x.axes[:axis], new, *x.axes[axis + 1 :]], x.kind, [x], emit)
@@ -184,32 +177,21 @@ def concat(node: Node, *inputs):
     def emit(steps, refs):
         place = steps.forms.place(axes, axis, "Concat")
         like = next(ref for one, ref in zip(inputs, refs, strict=True) if isinstance(one, Array))
-        whole = []
-        for one, ref in zip(inputs, refs, strict=True):
-            found = steps.repeated(one, like) if isinstance(one, Constant) else ref
-            is_thin = one.axes[axis].number == 1
-            whole.append(steps.add("Unsqueeze", [found], axes=[place]) if is_thin else found)
+        found = [steps.repeated(one, like) if ref is None else ref for one, ref in zip(inputs, refs, strict=True)]
+        thin = [not steps.forms.is_feature(one.axes[axis]) for one in inputs]
+        whole = [steps.with_axes(ref, [place] * own) for ref, own in zip(found, thin, strict=True)]
         return steps.add("Concat", whole, axis=place)
 
     def layers(target):
-        times = [one.axes[axis].role for one in inputs]
-        if BATCH in times:
-            raise ValueError("expected to join along features or time, got the batch")
-        if TIME in times or axes[axis].role == TIME:
-            if any(isinstance(one, Array) and target.kept(one) < 2 for one in inputs):
-                raise ValueError("expected values with a time axis to join along time")
-            parts = [target.steps_of(one) if isinstance(one, Constant) else target.tensor(one) for one in inputs]
-            return Concatenate(1, dtype=target.dtype, name=target.named(node.name))(parts)
         if any(isinstance(one, Constant) for one in inputs) or len({target.kept(one) for one in inputs}) > 1:
             return None
-        place = target.forms.place(axes, axis)
-        tensors = []
-        for one in inputs:
-            sizes = target.forms.shape(one.axes)
-            if one.axes[axis].number == 1:
-                sizes.insert(place, 1)
-            tensors.append(target.shaped(target.tensor(one), target.kept(one), sizes))
-        kept = target.kept(inputs[0])
-        return Concatenate(kept + place, dtype=target.dtype, name=target.named(node.name))(tensors)
+        place, tensors = target.whole.place(axes, axis, "Concat"), [target.tensor(one) for one in inputs]
+        for i, one in enumerate(inputs):
+            if not target.whole.is_feature(one.axes[axis]):
+                kept, sizes = target.kept(one), target.forms.shape(one.axes)
+                tensors[i] = target.shaped(
+                    tensors[i], kept, [*sizes[: 1 + place - kept], 1, *sizes[1 + place - kept :]]
+                )
+        return Concatenate(1 + place, dtype=target.dtype, name=target.named(node.name))(tensors)
 
     return node.array(axes, inputs[0].kind, inputs, emit, layers)

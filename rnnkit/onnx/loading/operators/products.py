@@ -10,7 +10,7 @@ from rnnkit.onnx.loading.axes import Array, Constant, Value
 from rnnkit.onnx.loading.graph import Node, operator
 from rnnkit.onnx.loading.operators.arranging import viewed
 from rnnkit.onnx.loading.operators.elementwise import combined, dense
-from rnnkit.onnx.loading.step_target import weight_name, without
+from rnnkit.onnx.loading.step_target import features_of, weight_name
 
 
 @operator("MatMul")
@@ -90,16 +90,16 @@ def _emitted(steps, inputs, refs, terms, right, axes):
         raise ValueError("expected a sum over features, got one over the batch or time")
     equation, given = [], []
     for term, one, ref in zip(of_terms, inputs, refs, strict=True):
-        own = "".join(letter for letter, axis in term if forms.is_feature(axis))
+        own = "".join(term[i][0] for i, _ in forms.placed(one.axes))
         if isinstance(one, Constant):
-            away = [i for i, (_, axis) in enumerate(term) if not forms.is_feature(axis)]
-            ref = steps.weight(np.atleast_1d(without(one.array, away)), weight_name(one, "kernel"), one.is_weight)
+            array = np.atleast_1d(features_of(one.array, one.axes, forms))
+            ref = steps.weight(array, weight_name(one, "kernel"), one.is_weight)
             own = own or "Y"
         else:
             own = rows + own
         equation.append(own)
         given.append(ref)
-    result = rows + "".join(letter for letter, axis in zip(right, axes, strict=True) if forms.is_feature(axis))
+    result = rows + "".join(right[i] for i, _ in forms.placed(axes))
     first, *others = equation
     if isinstance(inputs[-1], Constant) and others == [first[-1:] + result[-1:]] and result[:-1] == first[:-1]:
         return steps.add("Product", given)

@@ -258,9 +258,9 @@ class _Run:
         if not needed[0]:
             return [y, *states]
         if self.said.directions == ["reverse"]:
-            y = target.over_steps("slice", y, step=-1)
+            y = target.function("Slice", [y], axis=0, start=None, stop=None, step=-1)
         elif mask is not None:
-            y = target.over_steps("slice", y)  # the operator's output has no mask
+            y = target.function("Slice", [y], axis=0, start=None, stop=None, step=None)  # without the mask
         return [y, *states]
 
     def _layer(self, target, sequences, states):
@@ -286,7 +286,7 @@ class _Run:
             if self.time.open or found != {self.time.number}:
                 raise ValueError("expected sequence_lens as an input, or the whole length for every row")
             return None
-        return target.over_steps("until", [target.tensor(self.lengths), x])
+        return target.function("Until", [target.tensor(self.lengths), x])
 
     def _rows(self, target, state, direction):
         """Return a state of one direction, as an array for all rows or a tensor (B, units)."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.layers.memoryless import Activation
-from rnnkit.onnx.loading.axes import BATCH, TIME, Array, Axis, Constant, Value
+from rnnkit.onnx.loading.axes import Array, Axis, Constant, Value
 from rnnkit.onnx.loading.graph import Node, axis_of, operator
 from rnnkit.onnx.loading.operations import REDUCTIONS
 from rnnkit.onnx.loading.operators.elementwise import combined
 
 _ACTIVATIONS = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}
-_OVER_TIME = {"ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "max", "ReduceMin": "min"}
 
 
 @operator(*REDUCTIONS)
@@ -33,22 +32,14 @@ def reduced(node: Node, x: Value, axes: Value | None, op: str) -> Array:
     def emit(steps, refs):
         forms = steps.forms
         places = forms.places(x.axes, away, op)
-        if places or not away:
-            return steps.add(op, refs, axes=places) if places else refs[0]
-        last = len(forms.features(x.axes))
-        return steps.add(op, [steps.add("Unsqueeze", refs, axes=[last])], axes=[last])
+        ref = refs[0]
+        if away and not places:
+            places = [len(forms.placed(x.axes))]
+            ref = steps.with_axes(ref, places)
+        ref = steps.add(op, [ref], axes=places) if away else ref
+        return steps.with_axes(ref, [forms.place(left, i) for i in away if keep and forms.is_feature(left[i])])
 
-    def layers(target):
-        roles = [x.axes[i].role for i in away]
-        if BATCH in roles:
-            raise ValueError(f"expected {op} over features or time, got one over the batch")
-        if TIME not in roles:
-            return None
-        if op not in _OVER_TIME or any(target.forms.is_feature(x.axes[i]) for i in away):
-            raise ValueError(f"expected {' or '.join(_OVER_TIME)} over time alone, got {op} over {len(away)} axes")
-        return target.over_steps(_OVER_TIME[op], target.tensor(x), node.name)
-
-    return node.array(left, x.kind, [x], emit, layers)
+    return node.array(left, x.kind, [x], emit)
 
 
 @operator("ArgMax", "ArgMin")
@@ -61,7 +52,7 @@ def place(node: Node, x: Value):
 
     def emit(steps, refs):
         if not steps.forms.is_feature(x.axes[axis]):
-            raise ValueError(f"expected {node.op} along features, got the batch, time or one entry")
+            raise ValueError(f"expected {node.op} along features or time, got the batch or one entry")
         return steps.add(node.op, refs, axis=steps.forms.place(x.axes, axis))
 
     return node.array(left, "int", [x], emit)
@@ -102,12 +93,11 @@ def _along(node, x, axis, op):
         place = forms.place(x.axes, axis, op)
         if forms.is_feature(x.axes[axis]):
             return steps.add(op, refs, axis=place)
-        ref = steps.add("Unsqueeze", refs, axes=[place])
-        return steps.add("Squeeze", [steps.add(op, [ref], axis=place)], axes=[place])
+        return steps.without_axes(steps.add(op, [steps.with_axes(refs[0], [place])], axis=place), [place])
 
     def layers(target):
         forms = target.forms
-        is_last = forms.is_feature(x.axes[axis]) and not forms.features(x.axes[axis + 1 :])
+        is_last = forms.is_feature(x.axes[axis]) and not forms.placed(x.axes[axis + 1 :])
         if op not in _ACTIVATIONS or not is_last:
             return None
         return Activation(_ACTIVATIONS[op], dtype=target.dtype, name=target.named(node.name))(target.tensor(x))

@@ -11,10 +11,11 @@ import numpy as np
 
 from rnnkit.layers.rnn import RNN
 from rnnkit.onnx.loading.axes import BATCH, TIME, Array, Axis, Constant, Forms, Value
-from rnnkit.onnx.loading.cells import Program, ScanCell
+from rnnkit.onnx.loading.cells import ScanCell
 from rnnkit.onnx.loading.graph import Node, axis_of, operator
-from rnnkit.onnx.loading.layers import Operation
-from rnnkit.onnx.loading.step_target import Steps, without
+from rnnkit.onnx.loading.step_target import Steps, features_of
+
+_BACKWARDS = {"axis": 0, "start": None, "stop": None, "step": -1}  # options of a slice along time
 
 
 @operator("Scan")
@@ -153,7 +154,7 @@ class _Run:
     def _turned(self, target, one):
         """Reverse a scan input if its direction differs from the first one's."""
         found = self.node.array(one.axes, one.kind, [one])
-        target.put(found, target.over_steps("slice", target.tensor(one), step=-1))
+        target.put(found, target.function("Slice", [target.tensor(one)], **_BACKWARDS))
         return found
 
     def _cell(self, target):
@@ -163,7 +164,7 @@ class _Run:
         for one in (*self.given[count:], *self.given[:count]):
             leaves[one] = steps.input(one.axes, one.kind, self.node.label)
         for one in captured:
-            leaves[one] = self._constant_ref(target, steps, one)
+            leaves[one] = steps.input(one.axes, one.kind, one.label, open_sizes=True)
         refs = steps.emitted(self.results, lambda array: leaves.get(array))
         refs = [
             steps.add("Number", [ref]) if result.kind == "bool" else ref
@@ -185,22 +186,13 @@ class _Run:
         """Return the number of features of each scan output."""
         return [math.prod(self.forms.shape(one.axes)) for one in self.results[len(self.states) :]]
 
-    def _constant_ref(self, target, steps, one):
-        """Return a captured value in a step, with its time as an additional feature axis, first in its tensor."""
-        wanted = self.forms.features(one.axes)
-        places = sorted(range(len(wanted)), key=lambda i: wanted[i].role != TIME)
-        ref = steps.input([wanted[i] for i in places], one.kind, one.label, open_sizes=True)
-        order = [places.index(i) for i in range(len(wanted))]
-        return ref if order == sorted(order) else steps.add("Transpose", [ref], order=order)
-
     def _start(self, target, x):
         """Return the initial states, None for zeros."""
         found = []
         for state in self.states:
             sizes = self.forms.shape(state.axes) or [1]
             if isinstance(state, Constant):
-                away = [i for i, axis in enumerate(state.axes) if not self.forms.is_feature(axis)]
-                found.append(np.array(without(state.array, away), np.float64).reshape(sizes))
+                found.append(np.array(features_of(state.array, state.axes, self.forms), np.float64).reshape(sizes))
             else:
                 found.append(target.shaped(target.tensor(state), 1, sizes))
         learned = [isinstance(state, Constant) and state.trainable for state in self.states]
@@ -213,10 +205,8 @@ class _Run:
             start, stop = stop, stop + size
             one = y
             if len(sizes) > 1:
-                cut = [["Slice", [0], {"axis": 0, "start": start, "stop": stop, "step": 1}]]
-                program = Program([[sum(sizes)]], [], cut, [1])
-                one = Operation(program.config(), dtype=target.dtype)(y)
+                one = target.function("Slice", [y], axis=1, start=start, stop=stop, step=1)
             if turned:
-                one = target.over_steps("slice", one, step=-1)
+                one = target.function("Slice", [one], **_BACKWARDS)
             found.append(target.shaped(one, 2, self.forms.shape(result.axes)))
         return found

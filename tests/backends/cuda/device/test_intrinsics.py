@@ -78,7 +78,7 @@ def test_an_operation_compiles(name, dtype, cc):
         return
     assert found.stack == 0
     assert not any("approx" in line or ".ftz" in line or "call" in line for line in instructions(code))
-    if dtype == "float32" and name != "power":
+    if dtype == "float32" and name not in ("power", "zeta"):  # zeta is made of powers
         assert not any(".f64" in name for name in names(code)), "a float32 operation goes through float64"
 
 
