@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.recording import Noted
-
 REAL = "fiub"  # kinds of dtypes that hold real numbers
 
 _NUMBERS = {float, int, bool, np.float64, np.float32}  # what most lists hold
-_PLAIN = np.ndarray, Noted
 _DEPTH = 64  # NumPy has no more axes
 
 
@@ -27,7 +24,8 @@ def real(value, what: str, masked: str | None = None, complex_too: bool = False)
         ...
     TypeError: expected sample_weight without masked entries, got a masked array with 1; pass sample_weight.filled(0)
     """
-    found = value if type(value) in _PLAIN else _read(numbers_of(value), what, masked)
+    is_plain = type(value) is np.ndarray or hasattr(type(value), "__rnnkit_opaque__")
+    found = value if is_plain else _read(numbers_of(value), what, masked)
     if found.dtype.kind not in REAL and not (complex_too and found.dtype.kind == "c"):
         raise TypeError(_no_real_numbers(found, value, what))
     return found

@@ -9,7 +9,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit import constraints, regularizers
-from rnnkit.execution.layer_tree import arrays_by_name, options_by_name
+from rnnkit.layers.support.layer_tree import arrays_by_name, options_by_name
 from rnnkit.steps.weight_options import WeightOptions
 
 WEIGHT = np.array([[3.0, -0.5, 0.0], [-4.0, 0.5, 0.0]])

@@ -22,7 +22,7 @@ from rnnkit.execution.tangents import BY_ROW, Tangents
 from rnnkit.hints import Array
 from rnnkit.layers.loop import Loop
 from rnnkit.layers.rnn import RNN
-from rnnkit.layers.support import validation
+from rnnkit.layers.support import entry, validation
 from rnnkit.layers.support.facts import reads_complex, reads_ids
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.weight_mapping import complex_names
@@ -90,7 +90,7 @@ def hvp(layer: Any, x: Array, direction: Any, by: Any, of: Callable | None = Non
 
     arguments, found = (x, [given[name] for name in names]), None
     if isinstance(layer, RNN) and layer.built and of is None:  # small calls are recorded, as those of layers
-        found = layer._hvp_runners[tuple(names)].run(layer, ordinary, arguments, call)
+        found = entry.hessian_runner(layer, names).run(layer, ordinary, arguments, call)
     found = ordinary(layer, *arguments, **call) if found is None else found
     return found if several else found[names[0]]
 

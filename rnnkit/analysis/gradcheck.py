@@ -14,12 +14,12 @@ from rnnkit import allocation, tracebacks
 from rnnkit.arguments import number_from_zero, positive_integer, sizes
 from rnnkit.arrays import real
 from rnnkit.complex_pairs import is_complex
-from rnnkit.execution.layer_tree import arrays_by_name, put_arrays
 from rnnkit.hints import Array, Seed
 from rnnkit.layers.base import Layer
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support.bound_calls import call_on, vjp_on
 from rnnkit.layers.support.facts import built_shape, generator_of, parts_by_path, reads_complex, restart, set_precision
+from rnnkit.layers.support.layer_tree import arrays_by_name, put_arrays
 from rnnkit.layers.support.seeds import seed_sequence
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.models.graph_model import GraphModel

@@ -15,12 +15,12 @@ from rnnkit.c_code import network, reference
 from rnnkit.c_code.files import MARK, Recorded, Texts
 from rnnkit.c_code.network import Network
 from rnnkit.c_code.text import identifier, is_identifier
-from rnnkit.execution.layer_tree import all_layers
 from rnnkit.hints import Array, DType
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.device_transfer import device_of
-from rnnkit.layers.support.facts import states_aside
+from rnnkit.layers.support.facts import built_shape, states_aside
+from rnnkit.layers.support.layer_tree import all_layers
 from rnnkit.layers.support.symbolic import shape_leaves
 from rnnkit.serialization.atomic_files import replacing
 
@@ -199,7 +199,7 @@ def _inputs(layer: Layer, made: Network, data) -> list[np.ndarray]:
     if data is None:
         rng = np.random.default_rng(0)
         numbers = max(signal.size for signal in made.inputs)
-        known = [shape[1] for shape in shape_leaves(layer._input_shape) if shape[1] is not None]  # inputs of one length
+        known = [shape[1] for shape in shape_leaves(built_shape(layer)) if shape[1] is not None]  # inputs of one length
         steps = known[0] if known else max(1, min(32, _MOST_RECORDED // max(numbers, 1)))
         ids = min((table.shape[0] for table in made.tables.values()), default=2)
         return [

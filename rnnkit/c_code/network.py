@@ -13,7 +13,6 @@ from rnnkit.c_code import unit
 from rnnkit.c_code.text import identifier
 from rnnkit.c_code.unit import Unit
 from rnnkit.execution.execution import Execution
-from rnnkit.execution.layer_tree import held_by
 from rnnkit.layers.array_function import WholeArrays
 from rnnkit.layers.base import Layer
 from rnnkit.layers.convolution import Conv1D
@@ -26,6 +25,7 @@ from rnnkit.layers.pooling import GlobalAveragePooling1D, GlobalMaxPooling1D, Ov
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Flatten, Reshape
 from rnnkit.layers.support.facts import built_shape, reads_ids, stream_refusal
+from rnnkit.layers.support.layer_tree import held_by
 from rnnkit.layers.support.symbolic import leaves, mapped, shape_leaves
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.layers.traced import Traced

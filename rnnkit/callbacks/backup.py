@@ -10,9 +10,9 @@ from typing import Any
 
 from rnnkit.arguments import whole
 from rnnkit.callbacks.callback import Callback
-from rnnkit.execution.layer_tree import arrays_by_name, put_arrays
 from rnnkit.hints import Logs
 from rnnkit.layers.support.facts import built_shape
+from rnnkit.layers.support.layer_tree import arrays_by_name, put_arrays
 from rnnkit.serialization.array_files import below, load_arrays, save_arrays
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from rnnkit.distributed import layerwise, recurrent
 from rnnkit.distributed.chunks import checked, chunked, is_chunked, mask_in_chunks, turned
 from rnnkit.distributed.sources import are_delayed, source
-from rnnkit.execution.layer_tree import all_layers, all_or_nothing, build_with
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.embedding import Embedding
@@ -17,6 +16,7 @@ from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.bound_calls import call_arguments
 from rnnkit.layers.support.facts import check_input, keeps_states
+from rnnkit.layers.support.layer_tree import all_layers, all_or_nothing, build_with
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.models.functional import Model
 from rnnkit.models.graph_model import GraphModel

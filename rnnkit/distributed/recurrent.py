@@ -18,7 +18,6 @@ from rnnkit.distributed.graphs import Made, Ref, arrays, indices, mapped, shippe
 from rnnkit.distributed.layerwise import steps_apart
 from rnnkit.distributed.shipping import Segment
 from rnnkit.execution.execution import initial_states
-from rnnkit.execution.layer_tree import all_layers
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.embedding import Embedding
@@ -26,6 +25,7 @@ from rnnkit.layers.masking import Masking
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support import symbolic
 from rnnkit.layers.support.facts import check_input, keeps_states
+from rnnkit.layers.support.layer_tree import all_layers
 from rnnkit.models.assembled import Assembled
 
 

@@ -9,7 +9,7 @@ from rnnkit.distributed import updates
 from rnnkit.distributed.graphs import Ref
 from rnnkit.distributed.schedulers import Graph, Held, Meanwhile, Tasks
 from rnnkit.distributed.updates import ShippedStepper, Weights
-from rnnkit.execution.layer_tree import arrays_by_name
+from rnnkit.layers.support.layer_tree import arrays_by_name
 from rnnkit.training.parts import PartedStepper
 from rnnkit.training.pieces import Summand
 from rnnkit.training.tally import Tally

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnkit.distributed.shipping import Shipped, share, vectors
-from rnnkit.execution.layer_tree import arrays_by_name, put_arrays
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.layer_tree import arrays_by_name, put_arrays
 from rnnkit.training.batches import Batch, Iterable
 from rnnkit.training.parts import PartedStepper
 from rnnkit.training.pieces import Piece, Summand, Told, added, cut

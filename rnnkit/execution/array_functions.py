@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,7 +22,6 @@ from rnnkit.compiler.tracing.numpy_functions import FUNCTIONS
 from rnnkit.compiler.tracing.symbol import OverRows, Symbol
 from rnnkit.compiler.tracing.trace import trace
 from rnnkit.execution import dump
-from rnnkit.execution.runner import Runner
 
 
 class TracedFunction:
@@ -291,26 +289,6 @@ class TracedFunction:
             return [_or_zeros(None if end is None else values[end.id], array) for end, array in pairs]
 
         return values_of.outside, pull
-
-
-class PullRunner(Runner):
-    """The recorded pulls of a traced function without a batch axis."""
-
-    _long, _may_be_longer = math.inf, False
-
-    def pull(self, traced: TracedFunction, arrays: list, cotangents: list, sought: list[int]) -> list[np.ndarray]:
-        """Return the result of ``traced.pull(arrays, cotangents, sought)``, of the same shapes and dtypes each time."""
-        found = self.serve((), traced, TracedFunction.pull, [*arrays, *cotangents], (arrays, cotangents, sought), {})
-        return traced.pull(arrays, cotangents, sought) if found is None else found
-
-    def _layers(self, subject):
-        return []
-
-    def _largest(self, subject):
-        return 1 << 20
-
-    def _holds(self, subject):
-        return True
 
 
 def with_weights(function, weights, shapes, kinds, dtype, name: str) -> TracedFunction:

@@ -12,10 +12,10 @@ import numpy as np
 
 from rnnkit.backends.python.eager import Eager
 from rnnkit.backends.shared import program_cache
-from rnnkit.backends.shared.call import Executor, GradientExecutor, Record, Result
+from rnnkit.backends.shared.call import Executor, GradientExecutor, Record, Result, recording_of
 from rnnkit.circumstances import circumstances, within
 from rnnkit.execution.host_fallback import on_host
-from rnnkit.recording import operation, unrepeatable
+from rnnkit.opaque import opaque
 from rnnkit.steps.step import READING, Step, declared_output_shape
 from rnnkit.stored_weights import all_expanded
 
@@ -64,11 +64,11 @@ def eager() -> Iterator[None]:
         yield
 
 
-def initial_states(step: Step, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
-    """Return the states that a call without any starts from, ``(B, *shape)``."""
-    if not (step.starts_alike or step.starts_by_own_code):
-        unrepeatable("code of the user's gives the states that it starts from")
-    return operation(step.initial_states, batch_size, dtype, draws=not step.starts_alike)
+def initial_states(step: Step, batch_size: int, dtype, like: Any = None) -> tuple[np.ndarray, ...]:
+    """Return the states ``(B, *shape)`` that a call on arrays like these starts from, if it is given none."""
+    if not (step.starts_alike or step.starts_by_own_code) and (recording := recording_of(like)) is not None:
+        recording.refuse("code of the user's gives the states that it starts from")
+    return opaque(step.initial_states, batch_size, dtype, draws=not step.starts_alike, like=like)
 
 
 def unread() -> contextlib.AbstractContextManager:
@@ -205,7 +205,7 @@ class Execution:
                 if chosen is None:
                     chosen = self.gradients[key] = self._differentiated(record, in_python)
         if pipeline.has_vjp(self.step):
-            unrepeatable("a cell's own vjp in Python may do anything, and so runs each time")
+            record.runs_each_time("a cell's own vjp in Python may do anything, and so runs each time")
             if self.device == "cuda":
                 return on_host(chosen.vjp, record, checkpoint, truncate)
         return chosen.vjp(record, checkpoint, truncate)

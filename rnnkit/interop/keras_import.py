@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from rnnkit.cells.stacked import StackedRNNCells
-from rnnkit.execution.layer_tree import arrays_by_name
 from rnnkit.interop import keras_kinds
 from rnnkit.interop.keras_files import Arrays, errors_named, is_archive, read_archive, read_weights
 from rnnkit.interop.keras_graphs import read_graph, read_input
@@ -20,6 +19,7 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.memoryless import Activation
 from rnnkit.layers.support.facts import parts_by_path
+from rnnkit.layers.support.layer_tree import arrays_by_name
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential

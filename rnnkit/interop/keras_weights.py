@@ -12,7 +12,6 @@ import numpy as np
 from rnnkit.cells.conv_lstm import ConvLSTMCell
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.configured import parameters
-from rnnkit.execution.layer_tree import held_by
 from rnnkit.free_names import snake_case
 from rnnkit.interop.keras_files import Arrays
 from rnnkit.layers.attention import Attending
@@ -25,6 +24,7 @@ from rnnkit.layers.multi_head_attention import MultiHeadAttention
 from rnnkit.layers.normalization import ScaledAndShifted
 from rnnkit.layers.parametric_relu import PReLU
 from rnnkit.layers.rnn import RNN
+from rnnkit.layers.support.layer_tree import held_by
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.steps.cell import Under
 

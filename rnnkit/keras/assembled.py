@@ -12,14 +12,14 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from rnnkit.execution.layer_tree import build_with, held_by
 from rnnkit.keras import settings
 from rnnkit.keras.arguments import first_shape
 from rnnkit.keras.inputs import Input, InputLayer
 from rnnkit.keras.order import keras_order
 from rnnkit.keras.training import KerasModel
 from rnnkit.layers.memoryless import Activation
-from rnnkit.layers.support.facts import built_shape
+from rnnkit.layers.support.facts import built_shape, is_operation, record_up_to
+from rnnkit.layers.support.layer_tree import build_with, held_by
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
 from rnnkit.models import functional, sequential
 from rnnkit.models.assembled import Assembled
@@ -108,7 +108,7 @@ class Functional(KerasModel, functional.Model):
             all_layers = [*inside, *map(InputLayer.of, symbols.inputs)]
             calls = [*given, *self._graph.calls]
             placed = (all_layers[place] for place in keras_order(calls, self._graph.outputs))
-            symbols.layers = [one for one in placed if not one._is_operation]
+            symbols.layers = [one for one in placed if not is_operation(one)]
         return list(symbols.layers)
 
     def _keras_order(self, count):
@@ -222,7 +222,7 @@ class Model(KerasModel, SubclassedModel, ABC):
         if arguments or keywords:
             made_of = dict(zip(("inputs", "outputs"), arguments, strict=False)) | keywords
             self.functional = Functional(**made_of, name=f"{self.name}_graph", seed=self.seed)
-            self.functional._recorded_bytes = 1 << 26  # of steps of its own, which are repeated as those of fit are
+            record_up_to(self.functional, 1 << 26)  # of steps of its own, which are repeated as those of fit are
             build_with(self, built_shape(self.functional), self.dtype)
 
     def call(self, inputs, training=False, mask=None):

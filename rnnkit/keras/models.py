@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from rnnkit.execution.layer_tree import all_layers
 from rnnkit.keras.assembled import Functional, Model, Sequential
 from rnnkit.keras.saving import as_keras, load_model, model_from_json, save_model
-from rnnkit.layers.support.facts import built_shape
+from rnnkit.layers.support.facts import built_shape, is_operation, set_operation
+from rnnkit.layers.support.layer_tree import all_layers
 from rnnkit.layers.support.symbolic import Input, leaves
 from rnnkit.models.calls import called_again
 from rnnkit.steps.nesting import mapped
@@ -34,9 +34,9 @@ def clone_model(model, input_tensors=None, clone_function=None, call_function=No
     def cloned(layer):
         if recursive and isinstance(layer, (Functional, Sequential)):
             return clone_model(layer, None, clone_function, call_function, True)
-        own = clone_function is None or layer._is_operation
+        own = clone_function is None or is_operation(layer)
         copied = type(layer).from_config(layer.get_config()) if own else clone_function(layer)
-        copied._is_operation = layer._is_operation
+        set_operation(copied, is_operation(layer))
         return copied
 
     changes = any(one is not None for one in (input_tensors, clone_function, call_function))

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from rnnkit.execution.layer_tree import options_by_name
 from rnnkit.identity import Same
 from rnnkit.keras.reads import Unknown, facts_read
 from rnnkit.keras.utils import unpack_x_y_sample_weight
+from rnnkit.layers.support.layer_tree import options_by_name
 from rnnkit.layers.support.tape import GradientTape, plain
 from rnnkit.layers.support.weight_mapping import weight_keys
 from rnnkit.steps.nesting import mapped

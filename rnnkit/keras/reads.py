@@ -19,9 +19,9 @@ import numpy as np
 
 from rnnkit.arguments import is_own
 from rnnkit.execution.array_functions import is_traceable
-from rnnkit.execution.layer_tree import all_layers
 from rnnkit.identity import Same
 from rnnkit.keras import losses, ops, settings
+from rnnkit.layers.support.layer_tree import all_layers
 
 _PLAIN = {bool, int, float, str, type(None)}
 _BUILTINS = set(
@@ -68,6 +68,7 @@ class _Reads:
         self.inside = [*self.layers, *model.variables] if weights else []
         self.facts: list[Any] = [settings.floatx(), settings.epsilon()]
         self._seen: set[FunctionType] = set()
+        self._tracks = bool(getattr(model, "_loss_trackers", None))
         for kind in {kind for layer in self.layers for kind in type(layer).__mro__ if not is_own(kind)}:
             if "__getattr__" in vars(kind) or (kind is not object and "__getattribute__" in vars(kind)):
                 raise Unknown(f"{kind.__name__} finds attributes itself")
@@ -82,6 +83,7 @@ class _Reads:
             self.value(one)
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
         for operation, name in _instructions(function.__code__):
+            self._refuse_tracking(name)
             if operation == "LOAD_GLOBAL":
                 if name in function.__globals__:
                     self.value(function.__globals__[name])
@@ -110,6 +112,7 @@ class _Reads:
             if is_own(kind):
                 if name not in _OF_MODELS:
                     raise Unknown(f"{name!r} of {layer.name!r} is read")
+                self._refuse_tracking(name)
             else:
                 value = value.fget if isinstance(value, property) else value
                 if not self.inside and isinstance(value, FunctionType) and not _reads_attributes(value.__code__):
@@ -117,6 +120,11 @@ class _Reads:
                 self.value(value)
         if not known:
             raise Unknown(f"an attribute {name!r} is read")
+
+    def _refuse_tracking(self, name: str) -> None:
+        """Refuse what calls the model's default loss, where that adds up the losses of several outputs."""
+        if name == "compute_loss" and self._tracks:
+            raise Unknown("the losses of several outputs are added up")
 
     def value(self, value: Any) -> None:
         """Add a value, and what it reads if it is a function of the user's."""

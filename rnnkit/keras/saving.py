@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from rnnkit import interop, loading
-from rnnkit.execution.layer_tree import all_layers
 from rnnkit.keras import losses
 from rnnkit.keras.arguments import truncate
 from rnnkit.keras.assembled import Functional, Sequential
 from rnnkit.keras.left_out import others
 from rnnkit.layers.embedding import Embedding
+from rnnkit.layers.support.layer_tree import all_layers
 from rnnkit.serialization import configuration, registry
 from rnnkit.training.of_batch import objective_of
 

@@ -12,18 +12,17 @@ import numpy as np
 from rnnkit import metrics as plain_metrics
 from rnnkit.arrays import numbers_of
 from rnnkit.callbacks.progress import watched
-from rnnkit.execution.assignments import by_attributes
-from rnnkit.execution.layer_tree import all_layers
 from rnnkit.keras import tree
 from rnnkit.keras.own_loss import LossStepper
 from rnnkit.keras.reads import Unknown
 from rnnkit.keras.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from rnnkit.layers.masking import Masking
+from rnnkit.layers.support.assignments import by_attributes
+from rnnkit.layers.support.layer_tree import all_layers
 from rnnkit.layers.support.tape import GradientTape, TapeArray, plain
 from rnnkit.layers.support.variable import assign_all
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.subclassed_layer import SubclassedLayer, own_metrics
-from rnnkit.recording import unrepeatable
 from rnnkit.steps.nesting import leaves_of, mapped, paths
 from rnnkit.training.batches import Arrays, Names, brings_batches
 from rnnkit.training.own_steps import Items, OwnStepper, flat, numbers, weighted_loss
@@ -87,7 +86,6 @@ class StepsOfModel(Assembled):
                 mean, loss = weighted_loss(objective, target, output, mask, own, compiled.loss_weights[k])
                 total = loss if total is None else total + loss
                 if k in self._loss_trackers:
-                    unrepeatable("losses of several outputs are added up")
                     self._loss_trackers[k].update_state(mean, sample_weight=len(outputs[leaves_of(place)[0]]))
         if total is None:
             raise ValueError(

@@ -15,11 +15,10 @@ from rnnkit.layers.support import attending, entry, validation
 from rnnkit.layers.support.attending import Finite, both, turned
 from rnnkit.layers.support.bound_calls import call_on, vjp_on
 from rnnkit.layers.support.pullback import options
-from rnnkit.layers.support.seeds import draw_generator
+from rnnkit.layers.support.seeds import drawn
 from rnnkit.layers.support.symbolic import agree, is_shape
 from rnnkit.layers.traced import Traced
 from rnnkit.layers.weighted import OwnWeight
-from rnnkit.recording import operation
 
 
 class Options(NamedTuple):
@@ -82,7 +81,7 @@ class Attending(Traced):
                 found[i] = (given.reshape(shape[:2]) != 0).astype(bool, order="C", copy=False)
         if training and training.training and self.dropout:
             draw, shape, dtype = InvertedDropout(self.dropout), self._scores_shape(shapes), self.dtype
-            found[4] = operation(lambda: draw(draw_generator(self), shape).astype(dtype), draws=True)
+            found[4] = drawn(self, lambda rng: draw(rng, shape).astype(dtype), like=arrays)
         return found
 
     def _listed(self, mask) -> list:

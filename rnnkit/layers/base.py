@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Never, Self
@@ -16,18 +15,7 @@ from rnnkit import regularizers, tracebacks
 from rnnkit.arguments import is_own
 from rnnkit.configured import config_of
 from rnnkit.docstrings import describe_by_bases
-from rnnkit.execution.assignments import Assigned, assigned
 from rnnkit.execution.execution import build_lock
-from rnnkit.execution.layer_tree import (
-    all_layers,
-    arrays_by_name,
-    build_with,
-    held_arrays,
-    held_by,
-    options_by_name,
-    put_arrays,
-)
-from rnnkit.execution.runner import Runner
 from rnnkit.hints import Array, Config, CustomObjects, DType, Regularizer, Seed, Shape
 from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import (
@@ -42,15 +30,22 @@ from rnnkit.layers.support import (
     validation,
     weight_files,
 )
-from rnnkit.layers.support.added_losses import RegularizedCalls
+from rnnkit.layers.support.assignments import Assigned, Watchful
 from rnnkit.layers.support.bound_calls import mask_behind
 from rnnkit.layers.support.display import Text, layer_card
 from rnnkit.layers.support.held_weights import HeldWeights
+from rnnkit.layers.support.layer_tree import (
+    all_layers,
+    arrays_by_name,
+    build_with,
+    held_arrays,
+    held_by,
+    options_by_name,
+    put_arrays,
+)
 from rnnkit.layers.support.pullback import options
 from rnnkit.layers.support.variable import Variable, variables_of
-from rnnkit.layers.support.vjp_runner import VJPRunner
 from rnnkit.layers.support.weight_mapping import Weights, like, pair_axes, shown
-from rnnkit.recording import unrepeatable
 from rnnkit.serialization.configuration import deserialize
 from rnnkit.serialization.registry import Configurable
 from rnnkit.shown import Shown
@@ -62,9 +57,6 @@ if TYPE_CHECKING:
 NO_MORE: Mapping[str, Any] = {}  # no other keywords of a call
 ENSEMBLE: list[Callable] = []  # the function that makes an ensemble of a layer, registered by the models
 
-
-_ALONE = 3 << 24  # multiply-adds of a product with the Hessian that one thread does: as long as the Python of a call
-_NUMBERS = {int, float, np.float32, np.float64, np.ndarray}
 
 _signature = functools.lru_cache(maxsize=256)(inspect.signature)
 
@@ -131,7 +123,7 @@ def no_mask(self: Layer, inputs: Array, mask: Array = None) -> Any:
     return None
 
 
-class Layer(Shown, Configurable):
+class Layer(Watchful, Shown, Configurable):
     """Base of all layers: called on arrays, built at the first call or by `build`.
 
     Parameters
@@ -179,8 +171,8 @@ class Layer(Shown, Configurable):
     _native = False  # whether a call computes on its arrays' device, or copies those of a GPU to the host and back
     _device = "cpu"
     _recorded_bytes = 1 << 20  # of arguments, up to which gradients are recorded, and calls however long they take
-    _call_runner: Runner | None = None  # of its calls
-    _vjp_runner: VJPRunner | None = None
+    _call_runner: Any = None
+    _vjp_runner: Any = None
 
     _held_weights: type[HeldWeights] = HeldWeights  # its own weights
     # From inputs, mask and training to a call's result; with the keywords of a vjp to the result and its pullback.
@@ -215,11 +207,7 @@ class Layer(Shown, Configurable):
         self._input_shape: Any = None  # until it is built
         self._generator: np.random.Generator | None = None
         self.activity_regularizer: Any = regularizers.get(activity_regularizer)
-        self._call_runner = Runner() if self.activity_regularizer is None else RegularizedCalls()
-        self._vjp_runner = VJPRunner()
-        self._hvp_runners: dict[tuple[str, ...], Runner] = defaultdict(
-            functools.partial(Runner, _ALONE)
-        )  # of products with the Hessian, by the names of what they are by
+        self._call_runner, self._vjp_runner, self._hvp_runners = entry.runners()
         self._assigned = Assigned()
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -228,15 +216,7 @@ class Layer(Shown, Configurable):
             raise AttributeError(
                 f"expected the weight {name!r} of {self.name!r} to be replaced by layer.{name}.assign(value)"
             )
-        if name != "_generator":
-            unrepeatable(f"a call keeps {name!r}")
-        numbers = type(value) in _NUMBERS and type(self.__dict__.get(name)) in _NUMBERS
         super().__setattr__(name, value)
-        assigned(self, name, numbers)
-
-    def __delattr__(self, name: str) -> None:
-        super().__delattr__(name)
-        assigned(self, name)
 
     # Devices
 

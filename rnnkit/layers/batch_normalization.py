@@ -10,15 +10,15 @@ import numpy as np
 
 from rnnkit.arguments import fraction
 from rnnkit.circumstances import circumstances, weights_now
-from rnnkit.execution.layer_tree import all_or_nothing, build_with, held_by
 from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
 from rnnkit.layers.base import NO_MORE
 from rnnkit.layers.normalization import OfFeatures
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.layer_tree import all_or_nothing, build_with, held_by
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.weighted import OwnWeight
-from rnnkit.recording import operation
+from rnnkit.opaque import opaque
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
@@ -104,10 +104,10 @@ class BatchNormalization(OfFeatures):
         y = (x - weights["moving_mean"].reshape(wide)) * slope.reshape(wide)
         return y + weights["beta"].reshape(wide) if self.center else y
 
-    def _weights_of_call(self):
-        weights, moving = super()._weights_of_call(), held_by(self).moving()
+    def _weights_of_call(self, like):
+        weights, moving = super()._weights_of_call(like), held_by(self).moving()
         live = [name for name in moving if weights[name] is self._own[name]]  # no stand-ins: calls change them
-        return weights | {name: operation(self._now, name, draws=True) for name in live}
+        return weights | {name: opaque(self._now, name, draws=True, like=like) for name in live}
 
     def _now(self, name):
         return np.array(self._own[name])
@@ -128,7 +128,7 @@ class BatchNormalization(OfFeatures):
         epsilon = np.full_like(x, self.epsilon, float, shape=1)
         given = x, New(x.shape), used, *sizes, epsilon, gamma, beta, New((4, sizes[1]), float)
         y, sums = run_kernel("batch_moments.batch_normalization", dtype, *given)
-        operation(lambda sums: self._move_averages(*sums[:2].astype(dtype)), sums, draws=True)
+        opaque(lambda sums: self._move_averages(*sums[:2].astype(dtype)), sums, draws=True)
 
         def back(d):
             d = (d if last else np.moveaxis(d, self.axis, -1)).astype(dtype, copy=False)

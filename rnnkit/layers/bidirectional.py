@@ -8,13 +8,13 @@ import numpy as np
 
 from rnnkit.backends.cuda.memory.array import DeviceArray, concatenate
 from rnnkit.backends.shared.call import Gradient, Result
-from rnnkit.execution.layer_tree import all_or_nothing, build_with
 from rnnkit.hints import Array, Config, DType, Seed, Shape
 from rnnkit.layers.base import UsersOwn
 from rnnkit.layers.over_sequences import OverSequences
 from rnnkit.layers.rnn import RNN, unbuilt_copy
 from rnnkit.layers.support import entry, validation
 from rnnkit.layers.support.added_losses import unregularized
+from rnnkit.layers.support.layer_tree import all_or_nothing, build_with
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.seeds import adopt_seed, seeds_for_parts

@@ -7,9 +7,9 @@ from typing import Any, cast
 import numpy as np
 
 from rnnkit import tracebacks
-from rnnkit.execution.assignments import assigned, last_change
 from rnnkit.execution.execution import Execution
 from rnnkit.layers.base import Layer
+from rnnkit.layers.support.assignments import Changes, assigned
 from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.held_weights import HeldWeights
 from rnnkit.layers.support.quantizing import as_held
@@ -27,8 +27,8 @@ class _WeightsOfCell(HeldWeights):
 
     def arrays(self):
         cell, own = self.cell, self.layer._assigned
-        if own.arrays is None or own.arrays[:2] != (last_change(), cell):
-            own.arrays = last_change(), cell, {} if cell is None else cell._all_weights()
+        if own.arrays is None or own.arrays[:2] != (Changes.last, cell):
+            own.arrays = Changes.last, cell, {} if cell is None else cell._all_weights()
         return dict(own.arrays[2])
 
     def options(self):

@@ -12,7 +12,7 @@ from rnnkit.layers.support.added_losses import is_collecting, note, tensors_in, 
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.symbolic import SymbolicTensor
 from rnnkit.layers.support.variable import Variable
-from rnnkit.recording import operation
+from rnnkit.opaque import opaque
 from rnnkit.steps.cell import frozen
 
 _MOST = 16  # kinds of shapes whose graphs are kept
@@ -52,7 +52,7 @@ class Effects(Layer):
         def pull(cotangents):
             if function is None or not added:
                 return Gradients({}, [*cotangents, *[None] * len(arrays)])
-            own = operation(self._pulled, function, arrays, added)
+            own = opaque(self._pulled, function, arrays, added)
             floats = [one if array.dtype.kind == "f" else None for one, array in zip(own, x[1:], strict=True)]
             return Gradients({}, [*cotangents, *floats])
 
@@ -67,9 +67,9 @@ class Effects(Layer):
         if arrays:
             function = self._traced(arrays)
             arrays = [one.astype(self.dtype, order="C", copy=False) for one in arrays]
-        values = operation(function, arrays)
+        values = opaque(function, arrays, like=x)
         for (variable, _), value in zip(self._assigned_to, values[len(self._losses) :], strict=True):
-            operation(self._put, variable, value, draws=True)
+            opaque(self._put, variable, value, draws=True)
         if not is_collecting():
             return None, arrays, []
         added = [note(owner, one) for (owner, _), one in zip(self._losses, values, strict=False)]

@@ -10,16 +10,16 @@ import numpy as np
 from rnnkit import constraints, regularizers
 from rnnkit.arguments import positive_integer
 from rnnkit.circumstances import weights_now
-from rnnkit.execution.layer_tree import build_with
 from rnnkit.hints import Array, Constraint, Initializer, LayerOptions, Regularizer, Shape
 from rnnkit.initializers import initializer
 from rnnkit.layers.base import any_shape
 from rnnkit.layers.support import entry, validation
+from rnnkit.layers.support.layer_tree import build_with
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.symbolic import SymbolicTensor
 from rnnkit.layers.weighted import OwnWeight, OwnWeights
-from rnnkit.recording import operation
+from rnnkit.opaque import opaque
 
 
 class Embedding(OwnWeights):
@@ -93,7 +93,7 @@ class Embedding(OwnWeights):
 
         def back(d):
             rows = d.reshape(ids.size, shape[1])
-            return Gradients({"embeddings": operation(RowGradient.sums, ids.reshape(-1), rows, shape, draws=True)})
+            return Gradients({"embeddings": opaque(RowGradient.sums, ids.reshape(-1), rows, shape, draws=True)})
 
         y = np.take(table, ids, axis=0, mode="clip")  # the ids are known to be inside
         return y if wanted is None else self._with_pullback(y, back)
@@ -114,7 +114,7 @@ class Embedding(OwnWeights):
         return "makes a mask; skip(rows) leaves out a step of some rows" if self.mask_zero else None
 
     def _ids(self, inputs):
-        return operation(self._checked_ids, inputs)
+        return opaque(self._checked_ids, inputs)
 
     def _checked_ids(self, inputs):
         given = validation.numbers(inputs, "ids")

@@ -16,11 +16,11 @@ from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.circumstances import weights_now
 from rnnkit.execution.execution import Execution, initial_states
-from rnnkit.execution.layer_tree import all_or_nothing, build_with
 from rnnkit.execution.tangents import Tangents
 from rnnkit.hints import Config, CustomObjects, LayerOptions, Shape
 from rnnkit.layers.cell_layer import CellLayer
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.layer_tree import all_or_nothing, build_with
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.seeds import weight_generator
 from rnnkit.layers.support.validation import finite_under_mask
@@ -103,7 +103,7 @@ class Memoryless(CellLayer):
     def _record(self, x) -> Record:
         return Record(
             x=validation.cast(x, self._execution.dtype),
-            states=initial_states(self._execution.step, x.shape[0], self.dtype),
+            states=initial_states(self._execution.step, x.shape[0], self.dtype, x),
             weights=weights_now(self._cell._all_weights()),
             stream=x.stream if isinstance(x, DeviceArray) else 0,
         )

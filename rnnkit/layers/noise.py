@@ -29,7 +29,7 @@ class Noise(OfOneArray):
         (x,) = arrays
         if not training or self._is_silent():
             return None
-        return drawn(self, lambda rng: self._drawn(rng, x.shape).astype(self.dtype, copy=False))
+        return drawn(self, lambda rng: self._drawn(rng, x.shape).astype(self.dtype, copy=False), x)
 
     def _result(self, x, drawn, training):
         return x if drawn is None else self._noisy(x, drawn)

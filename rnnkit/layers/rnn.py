@@ -23,13 +23,14 @@ from rnnkit.circumstances import circumstances, weights_now
 from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
 from rnnkit.docstrings import described_as
 from rnnkit.execution.execution import Execution, initial_states
-from rnnkit.execution.layer_tree import all_or_nothing, build_with
 from rnnkit.execution.tangents import BY_ROW, Tangents, parted, together
 from rnnkit.hints import Array, Config, DType, Regularizer, Seed, Shape
 from rnnkit.layers.cell_layer import CellLayer
 from rnnkit.layers.over_sequences import OverSequences
 from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import device_transfer, entry, validation
+from rnnkit.layers.support.facts import built_shape
+from rnnkit.layers.support.layer_tree import all_or_nothing, build_with
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.seeds import drawn, weight_generator
 from rnnkit.layers.support.symbolic import leaves, shape_leaves
@@ -422,9 +423,9 @@ class RNN(CellLayer, OverSequences):
         draws = {}
         if step.draws and (names := step.used_draws(fields["constants"], fields["training"])):
             draw, dtype = step.draw, self.dtype
-            draws = drawn(self, lambda rng: {name: draw(name, batch_size, rng, dtype) for name in names})
+            draws = drawn(self, lambda rng: {name: draw(name, batch_size, rng, dtype) for name in names}, fields["x"])
         if states is None:
-            states = initial_states(step, batch_size, self.dtype)
+            states = initial_states(step, batch_size, self.dtype, fields["x"])
         record = Record(states=states, weights=weights_now(self.cell._all_weights()), draws=draws, **fields)
         if along is not None and self.stateful:
             raise ValueError(f"expected {self.name!r} without states kept between calls, for a derivative")
@@ -746,4 +747,4 @@ def _alone(cell, built: tuple | None) -> RNN:
     return layer
 
 
-ALONE.append(_alone)
+ALONE += [_alone, built_shape]

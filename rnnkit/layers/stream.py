@@ -16,13 +16,13 @@ from rnnkit import tracebacks
 from rnnkit.arguments import integer, positive_integer
 from rnnkit.backends.shared.failures import StepFailed
 from rnnkit.circumstances import standing_in, within
-from rnnkit.execution.layer_tree import all_layers, held_arrays
-from rnnkit.execution.runner import Runner, same_bits
-from rnnkit.execution.watching import unmoved
 from rnnkit.hints import Array
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.device_transfer import device_of
-from rnnkit.recording import LARGEST, Recording, Unrepeatable, noted, plain
+from rnnkit.layers.support.layer_tree import all_layers, held_arrays
+from rnnkit.layers.support.recording import LARGEST, Recording, Unrepeatable, noted, noting, plain
+from rnnkit.layers.support.runner import Runner, same_bits
+from rnnkit.layers.support.watching import unmoved
 from rnnkit.steps.nesting import mapped
 
 
@@ -307,18 +307,15 @@ class Stream:
 
     def _recorded(self, recording: Recording) -> list[np.ndarray]:
         """Return what a step makes of `_kept`, recorded."""
-        kept = self._x, self._states, self._held, self._constants
         weights = list(held_arrays(self.layer).values())
         recording.give(self._x, *self._kept())
         recording.constant(*weights, *(self._constants or ()))
         pairs = unmoved(all_layers(self.layer), weights)
-        try:
-            with recording, standing_in((array, noted(same)) for array, same in pairs):
-                self._x, self._states, self._held, self._constants = noted(kept)
-                return plain(self._next())
-        finally:
-            self._x, self._states, self._held, self._constants = kept
-            self._found, self._outputs = plain([self._found, self._outputs])
+        arrays = "_x", "_states", "_held", "_constants"
+        with recording, standing_in((array, noted(same)) for array, same in pairs), noting(self, *arrays):
+            found = plain(self._next())
+        self._found, self._outputs = plain([self._found, self._outputs])
+        return found
 
     def _kept(self) -> list[np.ndarray]:
         """Return all states and outputs that a step leaves."""

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.execution.layer_tree import build_with
 from rnnkit.hints import Array, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import entry, validation
 from rnnkit.layers.support.added_losses import calling_parts, unregularized
+from rnnkit.layers.support.layer_tree import build_with
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.seeds import adopt_seed, inherit_seeds
 from rnnkit.steps.nesting import mapped, shapes_mapped

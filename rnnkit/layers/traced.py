@@ -10,12 +10,12 @@ import numpy as np
 
 from rnnkit.circumstances import weights_now
 from rnnkit.execution.array_functions import TracedFunction
-from rnnkit.execution.assignments import changeable, entries
-from rnnkit.execution.layer_tree import all_or_nothing, build_with
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.identity import Same
 from rnnkit.layers.support import symbolic, validation
+from rnnkit.layers.support.assignments import changeable, entries
 from rnnkit.layers.support.display import Text
+from rnnkit.layers.support.layer_tree import all_or_nothing, build_with
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.weighted import OwnWeights
@@ -79,9 +79,9 @@ class Traced(OwnWeights):
             traced = self._traced(inputs, kinds, masks, self._call_options(training, arrays, more))
         if pulls and (self._unbatched or traced.pull_reads_arrays):
             arrays = [one.copy() if one is own else one for one, own in zip(arrays, given, strict=True)]
-        return traced, inputs, [*arrays, *more, *self._weights_of_call().values()]
+        return traced, inputs, [*arrays, *more, *self._weights_of_call(given[0]).values()]
 
-    def _weights_of_call(self) -> dict[str, np.ndarray]:
+    def _weights_of_call(self, like) -> dict[str, np.ndarray]:
         """The weights that a call computes with, by name."""
         return weights_now(self._own)
 

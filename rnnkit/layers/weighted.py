@@ -9,14 +9,13 @@ from typing import Any, Unpack
 import numpy as np
 
 from rnnkit import allocation
-from rnnkit.execution.assignments import weights_replaced
 from rnnkit.hints import LayerOptions
 from rnnkit.initializers import draw
 from rnnkit.layers.base import Layer
+from rnnkit.layers.support.assignments import weights_replaced
 from rnnkit.layers.support.held_weights import HeldWeights
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.seeds import weight_generator
-from rnnkit.recording import constant, unrepeatable
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
@@ -53,8 +52,7 @@ class _OwnArrays(HeldWeights):
         return self.layer._options
 
     def put(self, arrays: Mapping[str, np.ndarray]) -> None:
-        unrepeatable("a call replaces weights")
-        vars(self.layer)["_own"] = self.layer._own | dict(arrays)  # the same names: no attribute changes
+        self.layer._own = self.layer._own | dict(arrays)
         weights_replaced()
 
     def moving(self):
@@ -96,6 +94,6 @@ class OwnWeights(Layer):
 
     def _with_pullback(self, y, back):
         """Return the result of `vjp`, of a call's result and the function from its cotangent to `Gradients`."""
-        shape, dtype = y.shape, self.dtype
-        pull = lambda d: back(constant(np.zeros(shape, dtype)) if d[0] is None else d[0])
+        shape, dtype, like = y.shape, self.dtype, y[:0].copy()
+        pull = lambda d: back(np.zeros(shape, dtype, like=like) if d[0] is None else d[0])
         return y, Pullback(y, dtype, pull)

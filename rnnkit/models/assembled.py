@@ -9,7 +9,6 @@ from typing import Any
 
 from rnnkit.arguments import is_integer
 from rnnkit.execution.host_fallback import to_gpu, to_host
-from rnnkit.execution.layer_tree import all_layers
 from rnnkit.hints import Array
 from rnnkit.layers.base import Layer, UsersOwn
 from rnnkit.layers.bidirectional import Bidirectional
@@ -19,6 +18,7 @@ from rnnkit.layers.support import entry
 from rnnkit.layers.support.added_losses import collecting
 from rnnkit.layers.support.device_transfer import first_on_device
 from rnnkit.layers.support.display import Text, layer_card, show_shape
+from rnnkit.layers.support.layer_tree import all_layers
 from rnnkit.models.drawing import Arrow, Box, drawing
 from rnnkit.steps.nesting import mapped
 from rnnkit.training.trainable import Trainable

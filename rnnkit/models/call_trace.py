@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from rnnkit.circumstances import within
-from rnnkit.execution.layer_tree import arrays_by_name
 from rnnkit.layers.base import Layer
 from rnnkit.layers.effects import Effects
 from rnnkit.layers.support import symbolic
+from rnnkit.layers.support.layer_tree import arrays_by_name
 from rnnkit.layers.support.symbolic import Input, SymbolicTensor, leaves
 from rnnkit.layers.support.variable import Variable
 from rnnkit.models.calls import traced

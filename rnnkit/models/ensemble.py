@@ -15,9 +15,19 @@ from rnnkit.arguments import positive_integer
 from rnnkit.backends.shared.failures import StepFailed
 from rnnkit.circumstances import circumstances, standing_in, weights_now
 from rnnkit.docstrings import described_as
-from rnnkit.execution.assignments import last_replacement
 from rnnkit.execution.execution import unread
-from rnnkit.execution.layer_tree import (
+from rnnkit.hints import Array, Config, CustomObjects, Shape
+from rnnkit.layers.base import ENSEMBLE, Layer
+from rnnkit.layers.rnn import RNN
+from rnnkit.layers.stream import Stream
+from rnnkit.layers.support import entry, validation
+from rnnkit.layers.support.added_losses import calling_parts, unregularized
+from rnnkit.layers.support.array_kinds import handler_of
+from rnnkit.layers.support.assignments import Changes
+from rnnkit.layers.support.display import Text
+from rnnkit.layers.support.held_weights import HeldWeights
+from rnnkit.layers.support.labelled_calls import plain
+from rnnkit.layers.support.layer_tree import (
     all_layers,
     all_or_nothing,
     build_with,
@@ -26,16 +36,6 @@ from rnnkit.execution.layer_tree import (
     options_by_name,
     put_arrays,
 )
-from rnnkit.hints import Array, Config, CustomObjects, Shape
-from rnnkit.layers.base import ENSEMBLE, Layer
-from rnnkit.layers.rnn import RNN
-from rnnkit.layers.stream import Stream
-from rnnkit.layers.support import entry, validation
-from rnnkit.layers.support.added_losses import calling_parts, unregularized
-from rnnkit.layers.support.array_kinds import handler_of
-from rnnkit.layers.support.display import Text
-from rnnkit.layers.support.held_weights import HeldWeights
-from rnnkit.layers.support.labelled_calls import plain
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.sequence_calls import least_axes, nests
@@ -62,13 +62,13 @@ class _WeightsOfMembers(HeldWeights):
     def arrays(self):
         own, members = self.layer._own, self.layer.members
         first = members[0]
-        if first.built and (own.checked != last_replacement() or any(held_by(m).moving() for m in all_layers(first))):
+        if first.built and (own.checked != Changes.weights or any(held_by(m).moving() for m in all_layers(first))):
             held = [held_arrays(member) for member in members]
             for name, array in held[0].items():
                 arrays = [one[name] for one in held]
                 if not own.known or any(a is not one[name] for a, one in zip(arrays, own.known, strict=True)):
                     own.stacks[name] = frozen(np.stack(arrays), array.dtype)
-            own.known, own.checked = held, last_replacement()
+            own.known, own.checked = held, Changes.weights
         return own.stacks
 
     def options(self):
@@ -80,7 +80,7 @@ class _WeightsOfMembers(HeldWeights):
         for k, member in enumerate(members):
             put_arrays(member, {name: array[k, ...] for name, array in arrays.items()}, sparse)
         own.known = [held_arrays(member) for member in members]
-        own.stacks, own.checked = before | dict(arrays), last_replacement()
+        own.stacks, own.checked = before | dict(arrays), Changes.weights
 
     def sparse(self):
         return sparse_names(self.layer.members[0])

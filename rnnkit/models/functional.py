@@ -8,11 +8,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from rnnkit.execution.assignments import by_attributes
 from rnnkit.free_names import FreeNames
 from rnnkit.hints import Array, Config, CustomObjects, Seed, Shape
 from rnnkit.layers.base import Layer, default_name
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.assignments import by_attributes
 from rnnkit.layers.support.display import show_shape
 from rnnkit.layers.support.seeds import seeds_for_parts
 from rnnkit.layers.support.symbolic import (

@@ -8,11 +8,11 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from rnnkit.execution.layer_tree import arrays_by_name, options_by_name
 from rnnkit.hints import LayerOptions
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support.added_losses import calling_parts
 from rnnkit.layers.support.display import Text
+from rnnkit.layers.support.layer_tree import arrays_by_name, options_by_name
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
 from rnnkit.models.assembled import Assembled

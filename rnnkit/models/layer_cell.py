@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.execution.layer_tree import (
+from rnnkit.layers.base import Layer
+from rnnkit.layers.dense import Dropout
+from rnnkit.layers.memoryless import Memoryless
+from rnnkit.layers.support import symbolic
+from rnnkit.layers.support.layer_tree import (
     all_layers,
     all_or_nothing,
     arrays_by_name,
@@ -17,10 +21,6 @@ from rnnkit.execution.layer_tree import (
     options_by_name,
     put_arrays,
 )
-from rnnkit.layers.base import Layer
-from rnnkit.layers.dense import Dropout
-from rnnkit.layers.memoryless import Memoryless
-from rnnkit.layers.support import symbolic
 from rnnkit.layers.support.seeds import inherit_seed
 from rnnkit.layers.support.symbolic import SymbolicTensor
 from rnnkit.layers.support.variable import Variable

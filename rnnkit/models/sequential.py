@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from rnnkit.execution.layer_tree import all_or_nothing, build_with, takes_sequences
 from rnnkit.hints import Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import show_shape
+from rnnkit.layers.support.facts import takes_sequences
+from rnnkit.layers.support.layer_tree import all_or_nothing, build_with
 from rnnkit.layers.support.seeds import inherit_seeds
 from rnnkit.layers.support.sequence_calls import least_axes, nests
 from rnnkit.layers.support.symbolic import Input, SymbolicTensor, input_config, precision

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rnnkit.execution.layer_tree import held_by
 from rnnkit.layers.base import Layer
+from rnnkit.layers.support.layer_tree import held_by
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.models.assembled import Assembled, box_of, parameters
 from rnnkit.models.call_arguments import nested_arrays

@@ -14,14 +14,14 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import is_own, sizes
 from rnnkit.circumstances import weights_now, within
-from rnnkit.execution.assignments import assigned, by_attributes, changeable, contents
-from rnnkit.execution.layer_tree import all_layers, all_or_nothing, build_with, held_arrays, options_by_name
 from rnnkit.identity import Same
 from rnnkit.initializers import Constant, draw
 from rnnkit.layers.base import NO_MORE, Layer, any_shape
 from rnnkit.layers.support import entry, symbolic, validation
 from rnnkit.layers.support.added_losses import calling_parts, collecting
+from rnnkit.layers.support.assignments import assigned, by_attributes, changeable, contents
 from rnnkit.layers.support.held_weights import HeldWeights
+from rnnkit.layers.support.layer_tree import all_layers, all_or_nothing, build_with, held_arrays, options_by_name
 from rnnkit.layers.support.pullback import Gradients, options
 from rnnkit.layers.support.seeds import inherit_seeds, weight_generator
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped
@@ -33,7 +33,7 @@ from rnnkit.models.call_trace import CallTrace
 from rnnkit.models.constructor import serialized_arguments
 from rnnkit.models.layer_cell import LayerCell
 from rnnkit.models.weight_arguments import weight_arguments
-from rnnkit.recording import constant, operation
+from rnnkit.opaque import opaque
 from rnnkit.serialization.configuration import deserialize
 from rnnkit.steps.cell import Cell, frozen
 from rnnkit.steps.nesting import leaves_of, shapes_mapped
@@ -437,11 +437,12 @@ class SubclassedLayer(Layer):
         trace = self._trace(given, specifications)
         masks = [None if one is None else validation.array(one, "mask") for one in given.masks()]
         weights = weights_now({name: one.value for name, one in zip(trace.names, trace.variables, strict=True)})
+        arrays = given.arrays()
         for name, one in zip(trace.names, trace.variables, strict=True):
             if id(one) in trace.assigned:  # calls change it
-                weights[name] = operation(one.numpy, draws=True)
-        arrays = given.arrays()
-        return trace, arrays, [*arrays, *map(expanded, weights.values()), *map(constant, trace.arrays)], masks
+                weights[name] = opaque(one.numpy, draws=True, like=arrays)
+        constants = opaque(lambda: list(trace.arrays), like=arrays)
+        return trace, arrays, [*arrays, *map(expanded, weights.values()), *constants], masks
 
     def _as_taken(self, array):
         return validation.cast(array, self._precision()) if array.dtype.kind == "f" else array
@@ -471,7 +472,7 @@ class SubclassedLayer(Layer):
         """Return the mask of a call's result; `masks` are those that the layers inside give."""
         if type(self).compute_mask is SubclassedLayer.compute_mask and not self.supports_masking:
             return masks
-        return operation(self.compute_mask, nested_arrays(given.inputs), given.mask, draws=True)
+        return opaque(self.compute_mask, nested_arrays(given.inputs), given.mask, draws=True)
 
     @entry.entered_mask
     def compute_mask(self, inputs, mask=None):
@@ -505,8 +506,9 @@ class SubclassedLayer(Layer):
 
     def _gradients(self, given: CallArguments, trace: CallTrace, d, weights, states) -> Gradients:
         weights |= {name: d[trace.count + k] for k, name in enumerate(trace.names) if d[trace.count + k] is not None}
-        zeros = lambda array: constant(np.zeros(array.shape, self.dtype))
-        found = {n: weights[n] if n in weights else zeros(array) for n, array in held_arrays(self).items()}
+        found, like = {}, given.arrays()[0]
+        for name, array in held_arrays(self).items():
+            found[name] = weights[name] if name in weights else np.zeros(array.shape, self.dtype, like=like)
         x, more = given.nested_like(d)
         return Gradients(found, x, more=more)
 

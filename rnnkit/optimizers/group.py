@@ -12,7 +12,7 @@ from rnnkit.arrays import real
 from rnnkit.backends.python.eager import Eager
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.layers.support.row_gradient import RowGradient
-from rnnkit.recording import Unrepeatable, current, operation
+from rnnkit.opaque import opaque
 from rnnkit.regularizers import L1L2
 from rnnkit.steps.cell import Cell, Values
 from rnnkit.steps.step import Step
@@ -52,7 +52,7 @@ class Rows:
 
     def views(self, rows) -> dict[str, np.ndarray]:
         """Return each weight's part of an array of rows, in the weight's shape."""
-        whole = np.ndarray((), self._layout, rows)
+        whole = np.asarray(np.ndarray((), self._layout, rows), like=rows)
         return {name: whole[field] for name, field in self._fields.items()}
 
     def fill(self, views, arrays) -> None:
@@ -60,13 +60,11 @@ class Rows:
         for name, view in views.items():
             given = arrays[name]
             if isinstance(given, RowGradient):
-                operation(_scatter, view, given, draws=True, writes=[view])
+                opaque(_scatter, view, given, draws=True, writes=[view])
             elif given.dtype != view.dtype:
-                operation(_cast_into, view, given, writes=[view])
-            elif current() is not None and given is not view:
-                operation(np.copyto, view, given, writes=[view])
+                opaque(_cast_into, view, given, writes=[view])
             elif given is not view:
-                view[...] = given
+                opaque(np.copyto, view, given, writes=[view])
 
     def squares(self, rows) -> dict[str, float]:
         """Return the sum of squares of each weight's part, in float64 and in a fixed order."""
@@ -193,7 +191,7 @@ class Group:
         def add(gradient, weight):
             gradient[...] += regularizer.gradient(weight.copy())  # a copy, as the regularizer may keep it
 
-        operation(add, gradient, weight, writes=[gradient])
+        opaque(add, gradient, weight, writes=[gradient])
 
     def squares(self) -> dict[str, float]:
         """Return the squared norm of each weight's gradient, including its penalty."""
@@ -211,18 +209,13 @@ class Group:
     def run(self, now) -> Result:
         """Run the step, and return its result with the largest absolute values of the rows."""
         shared = np.empty((self.rows.count, len(now)), self.rows.dtype)
-        if current() is None:
-            shared[:] = tuple(now.values())
-        else:
-            operation(self._share, shared, tuple(now), draws=True, writes=[shared])
+        opaque(self._share, shared, now, draws=True, writes=[shared], like=self.given)
         states, constants = (self.given, *self.slots), (self.own, shared)
         record = Record(x=self.gradient[:, None], states=states, weights={}, constants=constants, sequences=False)
         return self._program(tuple(name for name in now if name not in (LIMIT, DECAY))).run(record)
 
-    def _share(self, shared, names):
-        now = self.optimizer._now()
-        if tuple(now) != names:
-            raise Unrepeatable("the rule reads other coefficients")
+    def _share(self, shared, now) -> None:
+        """Write the coefficients common to all rows."""
         shared[:] = tuple(now.values())
 
     def _program(self, names):
@@ -265,13 +258,7 @@ class Group:
         def put(view):
             view[...] = constrained(constraint, view, name)
 
-        operation(put, view, writes=[view])
-
-    def in_place(self) -> Group:
-        """Return a group of the same weights in fixed memory."""
-        found = Group(self.optimizer, self.rows)
-        found.given, found._programs = self.rows.zeros(), self._programs
-        return found
+        opaque(put, view, writes=[view])
 
     def keep(self, rows, views, slots) -> None:
         self._weights, self._views, self.slots = rows, views, slots

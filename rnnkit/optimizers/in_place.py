@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from operator import is_
 from typing import Any
@@ -11,10 +12,13 @@ from typing import Any
 import numpy as np
 
 from rnnkit.backends.shared.call import Result
-from rnnkit.execution.runner import Runner
+from rnnkit.layers.support.recording import LARGEST, Recording, Unrepeatable, noting, plain
+from rnnkit.layers.support.runner import Runner
+from rnnkit.opaque import opaque
 from rnnkit.optimizers.group import Group
-from rnnkit.recording import LARGEST, Recording, Unrepeatable, operation, plain
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
+
+_MEMORY = "given slots gradient gradient_views own scales".split()  # of a group
 
 
 @dataclass(eq=False)
@@ -22,7 +26,7 @@ class RecordedUpdate:
     """A computed update of a recording; `finish` replaces weights and slots by its results."""
 
     optimizer: Any
-    groups: list[Group]
+    groups: Sequence[Group]
     results: list[Result]  # results of the groups
 
     def __post_init__(self):
@@ -163,6 +167,20 @@ def _applied(optimizer: Any, weights, gradients) -> dict[str, np.ndarray]:
     return optimizer._applied(weights, gradients)
 
 
+class GroupInPlace(Group):
+    """The weights of a group in fixed memory."""
+
+    def __init__(self, known: Group):
+        super().__init__(known.optimizer, known.rows)
+        self.given, self._programs = known.rows.zeros(), known._programs
+
+    def _share(self, shared, now):
+        names, now = tuple(now), self.optimizer._now()  # of this update
+        if tuple(now) != names:
+            raise Unrepeatable("the rule reads other coefficients")
+        super()._share(shared, now)
+
+
 class UpdateInPlace:
     """Weights and slots in fixed memory, of an optimizer that has made an update.
 
@@ -172,7 +190,7 @@ class UpdateInPlace:
     def __init__(self, optimizer: Any):
         assert optimizer._groups is not None, "the first update was made"
         self.optimizer, self.known = optimizer, optimizer._groups
-        self.groups = [group.in_place() for group in self.known]
+        self.groups = list(map(GroupInPlace, self.known))
         self._slots = [group.slots for group in self.groups]
         self.weights: dict[str, np.ndarray] = {}  # read-only views, changed by every update
         for group in self.groups:
@@ -221,20 +239,22 @@ class UpdateInPlace:
         self, recording: Recording, gradients: Mapping, weight_options: Mapping[str, WeightOptions]
     ) -> RecordedUpdate:
         """Compute an update whose operations are recorded."""
-        for group in self.groups:
-            recording.give(group.given, *group.slots, group.gradient, group.own)
-            group.take_options(weight_options)
-            group.take_gradients(gradients)
-        optimizer = self.optimizer
-        if optimizer.clipnorm or optimizer.global_clipnorm:
-            given = [array for group in self.groups for array in (group.given, group.gradient, group.own)]
-            written = [group.scales for group in self.groups]
-            operation(lambda *_: optimizer._scale(self.groups), *given, writes=written)
-        now, results = optimizer._now(), []
-        for group in self.groups:
-            result = group.run(now)
-            if not recording.knows(result.last):
-                raise Unrepeatable("the optimizer's rule isn't traced")
-            group.constrain(result.states[0], weight_options)
-            results.append(replace(result, last=plain(result.last), states=plain(result.states)))
+        optimizer, results = self.optimizer, []
+        with ExitStack() as stack:
+            for group in self.groups:
+                recording.give(group.given, *group.slots, group.gradient, group.own)
+                group.take_options(weight_options)
+                stack.enter_context(noting(group, *_MEMORY))
+                group.take_gradients(gradients)
+            if optimizer.clipnorm or optimizer.global_clipnorm:
+                given = [array for group in self.groups for array in (group.given, group.gradient, group.own)]
+                written = [group.scales for group in self.groups]
+                opaque(lambda *_: optimizer._scale(self.groups), *given, writes=written)
+            now = optimizer._now()
+            for group in self.groups:
+                result = group.run(now)
+                if not recording.knows(result.last):
+                    raise Unrepeatable("the optimizer's rule isn't traced")
+                group.constrain(result.states[0], weight_options)
+                results.append(replace(result, last=plain(result.last), states=plain(result.states)))
         return RecordedUpdate(optimizer, self.groups, results)

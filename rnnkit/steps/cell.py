@@ -30,7 +30,8 @@ from rnnkit.stored_weights import all_expanded
 
 LOOP_LIMIT = 10**6  # rounds of a loop in a step of one row
 
-ALONE: list[Callable] = []  # from a cell to a layer of one step of it, registered by the layers
+# From a cell to a layer of one step of it, and from that to the shape it is built for; registered by the layers.
+ALONE: list[Callable] = []
 
 
 class Values:
@@ -252,7 +253,7 @@ class Cell(Shown, Configurable):
         if not callable(kept := vars(self).get("_alone")):
             return vars(self)
         layer = kept.__self__
-        return vars(self) | {"_alone": (layer._input_shape, layer.dtype) if layer.built else None}
+        return vars(self) | {"_alone": (ALONE[1](layer), layer.dtype) if layer.built else None}
 
     def __setstate__(self, state: Any) -> None:
         self.__dict__.update(state)

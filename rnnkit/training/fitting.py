@@ -12,8 +12,8 @@ from rnnkit.arguments import is_own, whole
 from rnnkit.callbacks import History
 from rnnkit.callbacks.calling import CallbackList
 from rnnkit.callbacks.terminate_on_nan import NotFinite
-from rnnkit.execution.layer_tree import all_layers, arrays_by_name, held_by, options_by_name, put_arrays
 from rnnkit.layers.support.facts import states_aside
+from rnnkit.layers.support.layer_tree import all_layers, arrays_by_name, held_by, options_by_name, put_arrays
 from rnnkit.training.batches import Arrays, Iterable
 from rnnkit.training.interrupt import after_the_batch
 from rnnkit.training.steps import Stepper

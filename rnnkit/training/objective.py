@@ -14,7 +14,7 @@ from rnnkit import targets as entries
 from rnnkit.backends.shared.call import Record
 from rnnkit.execution.execution import build_lock
 from rnnkit.layers.support import validation
-from rnnkit.recording import Unrepeatable, operation, plain
+from rnnkit.opaque import opaque
 from rnnkit.steps.cell import Cell
 from rnnkit.steps.declared import Draw
 from rnnkit.steps.nesting import mapped
@@ -31,17 +31,17 @@ class Part:
     @property
     def total(self) -> float:
         """The sum over used entries of weight times loss."""
-        return float(plain(self.sums)[0])
+        return float(np.asarray(self.sums)[0])
 
     @property
     def count(self) -> float:
         """The number of used entries."""
-        return float(plain(self.sums)[1])
+        return float(np.asarray(self.sums)[1])
 
     @property
     def mean(self) -> np.ndarray:
         """The mean over used entries of weight times loss; 0 without any."""
-        return operation(lambda sums: np.array(sums[0] / sums[1] if sums[1] else 0.0), self.sums)
+        return opaque(lambda sums: np.array(sums[0] / sums[1] if sums[1] else 0.0), self.sums)
 
     def pull(self, scale=1.0) -> Any:
         """Return the cotangent of ``scale * total``: an array like y_pred, exactly 0 where an entry isn't used."""
@@ -50,18 +50,13 @@ class Part:
     def pull_mean(self, weight: float, members: int = 1) -> Any:
         """Return the cotangent of ``weight * total / count``; for several `members`, each has a mean of its own."""
 
-        def scale(sums):
-            if not sums[1]:
-                raise Unrepeatable("no entry is used")
-            return weight / (float(sums[1]) / members)
-
-        return self._scaled(scale)
+        return self._scaled(lambda sums: weight / (float(sums[1]) / members))
 
     def _scaled(self, scale):
         if self.cotangent is None:
             raise ValueError("expected a part with a gradient; call the objective with gradient=True")
         scaled = lambda cotangent, sums: cotangent * cotangent.dtype.type(scale(sums))
-        return mapped(self.cotangent, lambda one: operation(scaled, one, self.sums))
+        return mapped(self.cotangent, lambda one: opaque(scaled, one, self.sums))
 
 
 @dataclass(frozen=True)
@@ -145,10 +140,10 @@ class Objective:
                 "for each step, (B, T)"
             )
         if (ignored := getattr(self.loss, "ignore_class", None)) is not None:
-            masked, counted = used, operation(losses.counted, ignored, y_true)
+            masked, counted = used, opaque(losses.counted, ignored, y_true)
             used = counted if masked is None else np.logical_and(counted, masked)
         if ids:
-            operation(entries.check_ids, y_true, y_pred.shape[-1], used)
+            opaque(entries.check_ids, y_true, y_pred.shape[-1], used)
         if used is not None and not form.apart:
             y_true, y_pred = (_without(used, a) for a in (y_true, y_pred))
 
@@ -158,7 +153,7 @@ class Objective:
                 weight[~used] = 0
             return weight
 
-        weight = operation(weights, sample_weight, used)
+        weight = opaque(weights, sample_weight, used, like=y_pred)
         if not weight.size:
             return Part(np.zeros(2), np.zeros(shape, dtype) if gradient else None)
         result = self._run(form, y_true, y_pred, weight, gradient)
@@ -167,7 +162,7 @@ class Objective:
         def add_up(lost, used):
             return np.array([lost.sum(dtype=np.float64), size if used is None else np.count_nonzero(used)], np.float64)
 
-        sums = operation(add_up, lost, used)
+        sums = opaque(add_up, lost, used)
         if not gradient:
             return Part(sums)
         cotangent = result.outputs.reshape(y_pred.shape)
@@ -276,4 +271,4 @@ def by_class(class_weight: Mapping, y_true, y_pred, ids: bool, weight=None) -> n
             factor[classes == label] = own
         return factor if weight is None else (factor.T * np.asarray(weight).T).T
 
-    return operation(weights, y_true, y_pred, weight)
+    return opaque(weights, y_true, y_pred, weight)

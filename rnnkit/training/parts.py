@@ -7,8 +7,8 @@ import time
 import numpy as np
 
 from rnnkit import targets as entries
-from rnnkit.execution.layer_tree import all_layers, all_or_nothing, arrays_by_name, options_by_name, put_arrays
 from rnnkit.layers.support.facts import keeps_states
+from rnnkit.layers.support.layer_tree import all_layers, all_or_nothing, arrays_by_name, options_by_name, put_arrays
 from rnnkit.layers.support.seeds import drawing_from
 from rnnkit.training.batches import Batch
 from rnnkit.training.objective import Part

@@ -11,8 +11,8 @@ import numpy as np
 
 from rnnkit import targets as entries
 from rnnkit.arguments import number_from_zero, real_number
-from rnnkit.execution.layer_tree import all_or_nothing, arrays_by_name, options_by_name, put_arrays
 from rnnkit.layers.support.added_losses import Collected, collecting
+from rnnkit.layers.support.layer_tree import all_or_nothing, arrays_by_name, options_by_name, put_arrays
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.losses import takes_ids
@@ -134,7 +134,7 @@ class Stepper:
 
     def _with_losses(self, batch: Batch) -> Losses:
         """Run a batch through the model in training; return its losses."""
-        with collecting(repeats=True) as added:
+        with collecting() as added:
             outputs, masks, pullback = self.model._across(
                 self.model._interface._as_given(batch.x), batch.mask, True, self.compiled.options
             )
@@ -192,7 +192,7 @@ class Stepper:
     def _tested(self, model, *given) -> list:
         """Return outputs, masks, the sums of the losses of a batch and what was added: a call to be repeated."""
         batch = Batch(*given)
-        with collecting(repeats=True) as added:
+        with collecting() as added:
             outputs, masks = self.forward(batch)
         parts = self._losses(model._of_all_members(batch), outputs, masks, False)
         return [outputs, masks, sums_of(parts), [one.value for one in added]]

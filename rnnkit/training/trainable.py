@@ -12,12 +12,12 @@ from rnnkit.arguments import real_number
 from rnnkit.callbacks.calling import CallbackList
 from rnnkit.callbacks.progress import watched
 from rnnkit.docstrings import described_as
-from rnnkit.execution.layer_tree import all_layers, arrays_by_name
 from rnnkit.hints import Array
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import labelled_calls, model_files, sequence_calls
 from rnnkit.layers.support.array_kinds import handler_of
 from rnnkit.layers.support.facts import keeps_states
+from rnnkit.layers.support.layer_tree import all_layers, arrays_by_name
 from rnnkit.layers.support.pullback import options
 from rnnkit.layers.support.seeds import numbered_generator, start_draws
 from rnnkit.sequences.labelled import is_labelled

@@ -11,12 +11,19 @@ import numpy as np
 
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.circumstances import standing_in
-from rnnkit.execution.layer_tree import all_layers, all_or_nothing, arrays_by_name, held_by, options_by_name, put_arrays
-from rnnkit.execution.runner import Runner, add_key, copied_arrays
-from rnnkit.execution.watching import call_states, restore, unmoved
 from rnnkit.identity import Same
+from rnnkit.layers.support.layer_tree import (
+    all_layers,
+    all_or_nothing,
+    arrays_by_name,
+    held_by,
+    options_by_name,
+    put_arrays,
+)
+from rnnkit.layers.support.recording import LARGEST, Unrepeatable, noted
+from rnnkit.layers.support.runner import Runner, add_key, copied_arrays
+from rnnkit.layers.support.watching import call_states, restore, unmoved
 from rnnkit.optimizers.in_place import RecordedUpdate, UpdateInPlace
-from rnnkit.recording import LARGEST, Unrepeatable, noted
 from rnnkit.training.batches import Batch
 from rnnkit.training.steps import Stepper, parts_of, sums_of
 from rnnkit.training.tally import Tally
@@ -72,7 +79,7 @@ class UpdateRunner(Runner):
         return all_layers(subject.model)
 
     def _largest(self, subject):
-        return max(LARGEST, subject.model._recorded_bytes)
+        return super()._largest(subject.model)
 
     def _holds(self, subject):
         """Return whether the recordings fit the model as it is now, with its weights loaded into place."""
@@ -133,10 +140,9 @@ class UpdateRunner(Runner):
 
         with recording, standing_in((array, noted(place)) for array, place in pairs):
             recording.shares = True
-            *_, sums, _ = kind.stage(losses, *batch.parts())
+            kind.stage(losses, *batch.parts())
+            _check_used(kind)
             kind.stage(weights)
-        if any(one is not None and not one[1] for one in sums):
-            raise Unrepeatable("no entry of the batch is used")
         after = call_states(layers)
         changing = [layer for layer in after if after[layer] != before.get(layer)]
         options = ((weight_options[name], weight) for name, weight in in_place.weights.items())
@@ -149,6 +155,7 @@ class UpdateRunner(Runner):
 
     @staticmethod
     def _finish(kind) -> None:
+        _check_used(kind)
         kind.run(1, ())
         if not kind.own.update.is_finite():
             raise Unrepeatable("it can't be repeated with another batch")
@@ -194,6 +201,12 @@ class UpdateRunner(Runner):
         self._ahead = True
         update.finish()
         return True
+
+
+def _check_used(kind) -> None:
+    *_, sums, _ = kind.stages[0].result
+    if any(one is not None and not one[1] for one in sums):
+        raise Unrepeatable("no entry of the batch is used")
 
 
 def _train_anew(stepper: Stepper, batch: Batch, tally: Tally | None) -> bool:

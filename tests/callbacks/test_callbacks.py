@@ -12,8 +12,8 @@ from rnnkit import callbacks, console
 from rnnkit.callbacks import bars, progress
 from rnnkit.callbacks.calling import CallbackList
 from rnnkit.callbacks.progress import watched
-from rnnkit.execution.layer_tree import put_arrays
 from rnnkit.layers.support.held_weights import HeldWeights
+from rnnkit.layers.support.layer_tree import put_arrays
 from rnnkit.serialization.array_files import load_arrays, save_arrays
 
 NAN = math.nan

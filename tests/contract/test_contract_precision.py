@@ -7,8 +7,8 @@ from matrix import flat, same_bits
 from refusals import refused
 
 import rnnkit as rk
-from rnnkit.execution.layer_tree import all_layers
 from rnnkit.layers.stream import Stream
+from rnnkit.layers.support.layer_tree import all_layers
 
 OTHERS = [
     pytest.param(name, marks=pytest.mark.skipif(np.dtype(name) == np.float64, reason="longdouble is float64 here"))

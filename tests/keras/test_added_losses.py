@@ -277,3 +277,17 @@ def test_c_code_is_that_of_a_model_without_penalties(tmp_path):
         made = rk.export_c(model, tmp_path / str(penalty), "model")
         found.append({file.name: file.read_text() for file in made.files})
     assert found[0] == found[1]
+
+
+def test_the_losses_are_those_of_the_last_call_also_where_it_is_repeated():
+    class InTraining(keras.layers.Layer):
+        def call(self, x, training=False):
+            if training:
+                self.add_loss(np.sum(x**2))
+            return 2 * x
+
+    x = keras.Input((6,))
+    found = keras.Model(x, InTraining()(x))
+    for k in range(20):
+        assert (found(X, training=k % 3 == 0) == 2 * X).all()
+        assert len(found.losses) == (k % 3 == 0)

@@ -362,3 +362,29 @@ def test_metrics_of_the_model_hold_the_last_epoch():
     _, model = fitted(with_attribute, callbacks=False)
     history = model.history.history
     assert {one.name: float(one.result()) for one in model.metrics} == {key: one[-1] for key, one in history.items()}
+
+
+class AroundTheDefault(keras.Model):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return 2 * super().compute_loss(x, y, y_pred, sample_weight, training)
+
+
+class BesideTheDefault(keras.Model):
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+
+@pytest.mark.parametrize("kind", [AroundTheDefault, BesideTheDefault])
+def test_the_losses_of_several_outputs_are_added_up_once(kind, monkeypatch):
+    def history():
+        keras.utils.set_random_seed(1)
+        x = keras.Input((3,))
+        model = kind(x, [keras.layers.Dense(1, name="a")(x), keras.layers.Dense(2, name="b")(x)])
+        model.compile("adam", loss=["mse", "mae"])
+        rng = np.random.default_rng(0)
+        given, *wanted = (rng.normal(size=(48, n)).astype("float32") for n in (3, 1, 2))
+        return model.fit(given, wanted, batch_size=8, epochs=2, shuffle=False, verbose=0).history
+
+    repeated = history()
+    monkeypatch.setenv("RNNKIT_REPEAT", "0")
+    assert repeated == history() and {"a_loss", "b_loss"} < repeated.keys()

@@ -5,8 +5,8 @@ import pytest
 
 import rnnkit as rk
 from rnnkit import keras
-from rnnkit.execution.watching import are_own
 from rnnkit.keras import layers, ops
+from rnnkit.layers.support.watching import are_own
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ from array_functions_under_test import FUNCTIONS, OPERATIONS, RNG, drawn
 from matrix import MASKS, make_mask
 
 import rnnkit as rk
-from rnnkit.execution.runner import SURE, Runner
 from rnnkit.layers.operation import operation
+from rnnkit.layers.support.runner import SURE, Runner
 
 
 def flat(nested):

@@ -10,10 +10,10 @@ from matrix import label, pairwise, same_bits
 from recorded_runs import check_repeated
 
 import rnnkit as rk
-from rnnkit.execution.layer_tree import build_with, options_by_name
-from rnnkit.execution.runner import Runner
 from rnnkit.layers.support import symbolic
 from rnnkit.layers.support.bound_calls import call_on, vjp_on
+from rnnkit.layers.support.layer_tree import build_with, options_by_name
+from rnnkit.layers.support.runner import Runner
 
 B, T, S = 3, 4, 5
 FACTORS = {

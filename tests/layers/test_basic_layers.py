@@ -10,7 +10,7 @@ from layers_under_test import CASES, KINDS, LAYERS, NOISE, STEPS
 from matrix import same_bits
 
 import rnnkit as rk
-from rnnkit.execution.runner import SURE, Runner
+from rnnkit.layers.support.runner import SURE, Runner
 from rnnkit.training.steps import Stepper
 from rnnkit.training.updates import UpdateRunner
 

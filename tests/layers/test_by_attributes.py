@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
-from rnnkit.execution import layer_tree
-from rnnkit.execution.layer_tree import all_layers, held_by, options_by_name
+from rnnkit.layers.support import layer_tree
+from rnnkit.layers.support.layer_tree import all_layers, held_by, options_by_name
 from rnnkit.models.subclassed import SubclassedLayer, SubclassedModel
 
 

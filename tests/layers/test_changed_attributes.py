@@ -8,9 +8,9 @@ from layers_under_test import LAYERS, public_layers
 from matrix import flat, same_bits
 
 import rnnkit as rk
-from rnnkit.execution.layer_tree import all_layers
-from rnnkit.execution.runner import SURE, Runner
 from rnnkit.layers.base import Layer
+from rnnkit.layers.support.layer_tree import all_layers
+from rnnkit.layers.support.runner import SURE, Runner
 from rnnkit.layers.traced import Traced
 
 OFTEN = Runner._met + SURE + 1  # calls until the next one is repeated

@@ -12,7 +12,7 @@ from matrix import MASKS, every, label, make_mask, pairwise, same_bits
 
 import rnnkit as rk
 from rnnkit.cells.conv_lstm import Windows
-from rnnkit.execution.runner import Runner
+from rnnkit.layers.support.runner import Runner
 from rnnkit.layers.support.seeds import draw_generator
 
 B, T, CHANNELS = 3, 4, 2

@@ -12,7 +12,7 @@ from matrix import ROWS, close, every, flat, fresh, inputs, label, make_mask, ra
 
 import rnnkit as rk
 from rnnkit.circumstances import standing_in
-from rnnkit.execution.layer_tree import arrays_by_name
+from rnnkit.layers.support.layer_tree import arrays_by_name
 from rnnkit.steps.nesting import leaves_of, mapped
 
 N = 3

@@ -7,7 +7,7 @@ import pytest
 from matrix import same_bits
 
 import rnnkit as rk
-from rnnkit.execution.layer_tree import all_layers
+from rnnkit.layers.support.layer_tree import all_layers
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(1.0, 2.0, (5, 6, 3))

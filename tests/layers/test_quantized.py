@@ -11,8 +11,8 @@ from matrix import MASKS, close, flat, fresh, inputs, make_mask, part, random_st
 from paper_cells import PAPER_CELLS
 
 import rnnkit as rk
-from rnnkit.execution.layer_tree import held_arrays
 from rnnkit.layers.support import device_transfer
+from rnnkit.layers.support.layer_tree import held_arrays
 from rnnkit.layers.support.quantizing import KINDS
 from rnnkit.stored_weights import StoredWeight
 

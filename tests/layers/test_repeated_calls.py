@@ -12,10 +12,10 @@ import pytest
 from matrix import same_bits
 
 import rnnkit as rk
-from rnnkit.execution import runner, watching
-from rnnkit.execution.layer_tree import all_layers
-from rnnkit.execution.runner import SURE, Runner
 from rnnkit.layers.dot import Dot
+from rnnkit.layers.support import runner, watching
+from rnnkit.layers.support.layer_tree import all_layers
+from rnnkit.layers.support.runner import SURE, Runner
 from rnnkit.models.subclassed_layer import SubclassedLayer
 
 RNG = np.random.default_rng(0)

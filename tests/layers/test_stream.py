@@ -12,8 +12,8 @@ from gradient_runs import PAPER_CELLS
 from matrix import every, flat, same_bits
 
 import rnnkit as rk
-from rnnkit.execution.layer_tree import all_layers
-from rnnkit.execution.runner import SURE
+from rnnkit.layers.support.layer_tree import all_layers
+from rnnkit.layers.support.runner import SURE
 
 RNG = np.random.default_rng(0)
 STEPS = 9

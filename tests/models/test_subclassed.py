@@ -11,8 +11,8 @@ import pytest
 from keras_classes import CASES, STEPS, TARGET, X
 
 import rnnkit as rk
-from rnnkit.execution.layer_tree import options_by_name
-from rnnkit.execution.runner import SURE
+from rnnkit.layers.support.layer_tree import options_by_name
+from rnnkit.layers.support.runner import SURE
 from rnnkit.models.subclassed import SubclassedLayer, SubclassedModel
 
 RECORDED = json.loads(pathlib.Path(__file__).with_name("keras_classes.json").read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit import constraints, regularizers
-from rnnkit.execution.layer_tree import arrays_by_name, options_by_name, put_arrays
+from rnnkit.layers.support.layer_tree import arrays_by_name, options_by_name, put_arrays
 from rnnkit.optimizers import SGD, Adam, AdamW, Lion, Nadam, Optimizer, RMSprop
 from rnnkit.steps.weight_options import WeightOptions
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
-from rnnkit.execution.runner import SURE, Runner
+from rnnkit.layers.support.runner import SURE, Runner
 from rnnkit.optimizers.group import Group
 from rnnkit.optimizers.in_place import ApplyRunner
 from rnnkit.steps.weight_options import WeightOptions

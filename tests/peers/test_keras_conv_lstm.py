@@ -6,7 +6,7 @@ import pytest
 from matrix import label, pairwise
 
 import rnnkit as rk
-from rnnkit.execution.layer_tree import build_with
+from rnnkit.layers.support.layer_tree import build_with
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what Keras and its backends warn about is theirs
 

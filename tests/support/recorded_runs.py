@@ -7,8 +7,8 @@ import numpy as np
 from matrix import flat, same_bits
 
 from rnnkit.circumstances import standing_in
-from rnnkit.execution.layer_tree import arrays_by_name, put_arrays
-from rnnkit.recording import Noted, Recording, noted, plain
+from rnnkit.layers.support.layer_tree import arrays_by_name, put_arrays
+from rnnkit.layers.support.recording import Noted, Recording, noted, plain
 
 
 def check_repeated(layer, calls, cotangents):

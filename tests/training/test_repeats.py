@@ -10,7 +10,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.callbacks import Callback, LambdaCallback
-from rnnkit.execution.runner import Runner
+from rnnkit.layers.support.runner import Runner
 from rnnkit.training import updates
 from rnnkit.training.steps import Stepper
 

@@ -14,9 +14,9 @@ from rnnkit.backends.cpu import tuning
 from rnnkit.backends.cpu.program import Program
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED
 from rnnkit.backends.cpu.threads.team import ABANDONED, ThreadTeam
-from rnnkit.execution.runner import Kind
+from rnnkit.layers.support.recording import Recording, arrays_in
+from rnnkit.layers.support.runner import Kind
 from rnnkit.optimizers.in_place import UpdateInPlace
-from rnnkit.recording import Recording, arrays_in
 from rnnkit.training import updates as runners
 from rnnkit.training.steps import Stepper
 

@@ -20,11 +20,11 @@ from rnnkit.backends.cpu.program import Program, row_blocks
 from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.threads.buffer_pool import borrow
 from rnnkit.backends.cpu.weight_sums import OuterProducts, Sums
-from rnnkit.backends.shared.call import Gradient, Record, Result
+from rnnkit.backends.shared.call import Gradient, Record, Result, recording_of
 from rnnkit.backends.shared.segments import segments
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.plan import LARGE, state_of, written
-from rnnkit.recording import current, noted, operation, unrepeatable
+from rnnkit.opaque import opaque
 
 if TYPE_CHECKING:
     from rnnkit.compiler.autodiff.adjoint import Sum
@@ -43,7 +43,7 @@ class Backward:
     sums: list[Sum]
     finish: WeightGradients  # the weights' gradients from the finished sums
     outer_products: OuterProducts  # what sums them; None where there are no sums
-    # (rows, steps, size, dtype) to memory for a value of every step, (B, T, size) of any strides
+    # (rows, steps, size, dtype, lend) to memory for a value of every step, (B, T, size) of any strides
     sequence: Callable[..., np.ndarray] = lambda *arguments: _sequence(*arguments)
     rules = "one rule per operation of the graph"  # by which the adjoint was made
     programs = 2  # compiled ones, besides the step's own
@@ -125,8 +125,9 @@ class _Run:
         self.segments = segments(self.steps, self.rows * backward.row_bytes(), checkpoint)
         self.starts: dict[int, tuple] = {}  # the states before the first step of each
         self.residuals = None  # of the whole, if it is one segment
+        self.lend = borrow if record.recording is None else aligned  # what a recording keeps doesn't come back
         if len(self.segments) > 1:
-            unrepeatable("steps are computed again between its checkpoints")
+            record.runs_each_time("steps are computed again between its checkpoints")
 
     def result(self) -> Result:
         """Return the call's own results."""
@@ -166,7 +167,8 @@ class _Run:
         for name, size in self.backward.residuals.items():
             state = state_of(name)
             if name not in lent:
-                lent[name] = noted(self.backward.sequence(self.rows, longest + (state is not None), size, self.dtype))
+                memory = self.backward.sequence(self.rows, longest + (state is not None), size, self.dtype, self.lend)
+                lent[name] = np.asarray(memory, like=record.x)
             if state is not None:
                 states = lent[name][:, : steps + 1]
                 if self.backward.outer_products is not None:  # others begin with it themselves
@@ -261,7 +263,7 @@ class _Run:
                 whole[used, ends[used]] += last[used]
             return whole
 
-        return [(0, operation(added, outputs, last, mask))]
+        return [(0, opaque(added, outputs, last, mask))]
 
 
 class _Pull:
@@ -285,7 +287,7 @@ class _Pull:
 
     def gradient(self) -> Gradient:
         """Return the cotangents of all that the call read."""
-        d_x, *cotangents = noted([self.d_x, *self.cotangents])
+        d_x, *cotangents = np.asarray(self.d_x, like=self.record.x), *self.cotangents
         if self.run.order is not None:
             d_x, *cotangents = (_put_back(a, self.run.order) for a in (d_x, *cotangents))
         if self.run.reverse and self.wants_x:
@@ -301,15 +303,15 @@ class _Pull:
         members = self.backward.plain.members(weights)
         if members:
             totals = [_sums_of_members(one, members) for one in by_row]
-            return operation(finish.of_members, weights, totals, members)
+            return opaque(finish.of_members, weights, totals, members)
         if by_row:
             added = iter([np.sum(one, axis=0) for one in by_row])
             others, sums = iter(totals), self.backward.sums
             totals = [next(added if s.b.source == "total" else others) for s in sums] or list(added)
-        if current() is None or not weights:
+        if self.record.recording is None or not weights:
             return finish(weights, totals)
         if not finish.only_moves or not totals:
-            return operation(finish, weights, totals)
+            return opaque(finish, weights, totals)
         names, arrays, count = list(weights), [*weights.values(), *totals], len(weights)
 
         def gradients(*given):
@@ -341,7 +343,7 @@ class _Pull:
 
     def _operands(self, steps) -> dict:
         run, operands = self.run, self.backward.operands
-        return {name: self.backward.sequence(run.rows, steps, n, run.dtype) for name, n in operands.items()}
+        return {name: self.backward.sequence(run.rows, steps, n, run.dtype, run.lend) for name, n in operands.items()}
 
     def _go_back(self, start, after, placed, operands) -> dict:
         """Go back over a chunk and add it to the sums; return memory for the operands of the next one."""
@@ -391,10 +393,9 @@ def _line(size, dtype) -> int:
     return (-(-size // line) | 1) * line
 
 
-def _sequence(rows, steps, size, dtype) -> np.ndarray:
+def _sequence(rows, steps, size, dtype, lend) -> np.ndarray:
     """Return memory for a value of every step: ``(B, T, elements)``, a step's rows side by side."""
     width = _line(size, dtype)
-    lend = borrow if current() is None else aligned  # what a recording keeps doesn't come back
     memory = lend(steps * rows * width + LINE, dtype)[: steps * rows * width]
     return memory.reshape(steps, rows, width).swapaxes(0, 1)
 
@@ -407,7 +408,7 @@ def _sums_of_members(by_row, members: int) -> np.ndarray:
 def _copied(sequence) -> np.ndarray:
     """Return the same in other memory that is laid out as `_sequence` does it."""
     rows, steps, size = sequence.shape
-    copy = _sequence(rows, steps, size, sequence.dtype)
+    copy = _sequence(rows, steps, size, sequence.dtype, borrow)
     copy[...] = sequence
     return copy
 
@@ -416,7 +417,7 @@ def _kept(array) -> np.ndarray:
     """Return a copy whose features stand side by side, a large one in memory of the pool; equal rows stay one."""
     if len(array) > 1 and not array.strides[0]:
         return np.broadcast_to(_kept(array[:1]), array.shape)
-    if current() is not None or array.nbytes < tuning.POOLED:
+    if recording_of(array) is not None or array.nbytes < tuning.POOLED:
         return array.copy()
     copy = borrow(array.size, array.dtype).reshape(array.shape)
     copy[...] = array

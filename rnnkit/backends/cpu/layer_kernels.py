@@ -11,7 +11,7 @@ import numpy as np
 from rnnkit.backends.cpu.language.addresses import address
 from rnnkit.backends.cpu.language.programs import kernel, load
 from rnnkit.backends.cpu.simd.bounds_check import checked
-from rnnkit.recording import current, noted, plain
+from rnnkit.backends.shared.call import recording_of
 
 
 class New(NamedTuple):
@@ -41,15 +41,18 @@ def run_kernel(name: str, dtype: np.dtype, *arguments, reads: Sequence[np.ndarra
             made.append(one.array if isinstance(one, Into) else np.empty(one.shape, one.dtype or dtype))
             numbers.append(address(made[-1]))
         elif isinstance(one, np.ndarray):
-            given.append(plain(one.astype(one.dtype, order="C", copy=False)))
+            given.append(one.astype(one.dtype, order="C", copy=False))
             numbers.append(address(given[-1]))
         else:
             numbers.append(one or 0)
     run = checked(partial(_code(name, dtype, len(arguments)), *numbers), made + given, reads)
     run()
-    if (recording := current()) is not None:
-        recording.note(run, [*given, *reads], made)
-    return noted(made if len(made) > 1 else made[0])
+    found = made if len(made) > 1 else made[0]
+    recording = next(filter(None, map(recording_of, (*given, *reads))), None)
+    if recording is None:
+        return found
+    recording.note(run, [*given, *reads], made)
+    return recording.noted(found)
 
 
 @cache

@@ -33,7 +33,7 @@ from rnnkit.backends.shared.prepack import Layout, literals, only_moves
 from rnnkit.backends.shared.processor import second_level_cache
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.plan import OF_CALL, SEQUENCES, STEP, Buffer, Plan, SparseProduct
-from rnnkit.recording import Recording, constant, current, noted, operation, plain, unrepeatable
+from rnnkit.opaque import opaque
 from rnnkit.stored_weights import StoredWeight
 
 _OF_RECORD = ("x", "output", "last", "mask", "order")  # pointers to one array each
@@ -116,14 +116,14 @@ class Program:
         texts = [*([self.show()] if graph else []), *([self.source.text] if source else [])]
         return "\n\n".join(texts) or f"{self.how}: {self.reason}\n{self.words}"
 
-    def _prepacked(self, weights) -> tuple:
+    def _prepacked(self, record: Record) -> tuple:
         """Return the arrays that depend on weights alone, computed again when a weight was replaced."""
-        recording = current()
+        weights, recording = record.weights, record.recording
         if recording is not None and self.share > 1:
             recording.constant(*(array for array in weights.values() if isinstance(array, StoredWeight)))
         if recording is not None and recording.changes(*weights.values()):
-            return self._prepacked_again(weights)
-        weights = weights if recording is None else plain(weights)
+            return self._prepacked_again(weights, recording)
+        weights = weights if recording is None else recording.plain(weights)
         bound, arrays = self._bound
         given = tuple(weights.values())
         if bound is None or len(bound) != len(given) or any(a is not b for a, b in zip(bound, given, strict=True)):
@@ -133,7 +133,7 @@ class Program:
             recording.constant(*arrays)
         return arrays
 
-    def _prepacked_again(self, weights) -> tuple:
+    def _prepacked_again(self, weights, recording) -> tuple:
         """Return the same arrays for weights that change, computed in each repetition of a recording."""
         if not self.plan.prepacked:
             return ()
@@ -145,16 +145,16 @@ class Program:
                 return [one for one, literal in zip(found, fixed, strict=True) if not literal]
 
             moves = iter(() if all(fixed) else moved(packed, list(weights.values())))
-            pairs = zip(self.prepack(weights), fixed, strict=True)
-            found = [constant(one) if literal else next(moves) for one, literal in pairs]
+            found = [one if literal else next(moves) for one, literal in zip(self.prepack(weights), fixed, strict=True)]
+            recording.constant(*(one for one, literal in zip(found, fixed, strict=True) if literal))
         else:
-            found = operation(lambda *arrays: self.prepack(dict(zip(weights, arrays, strict=True))), *weights.values())
+            found = opaque(lambda *arrays: self.prepack(dict(zip(weights, arrays, strict=True))), *weights.values())
         return tuple(found)
 
     def run(self, record: Record, alone: bool = False) -> Result:
         """Return the results of one call, which `alone` keeps in this thread; `StepFailed` if a row fails at a step."""
         if self.plan.messages:
-            unrepeatable("its steps are checked")
+            record.runs_each_time("its steps are checked")
             codes = partial(np.zeros, dtype=self.dtype)
             return checked(partial(self._run_unchecked, alone=alone), record, self.plan.messages, codes)
         return self._run_unchecked(record, alone)
@@ -163,14 +163,14 @@ class Program:
         if alone:
             return self._attempt(record, 1)
         rows, steps = record.x.shape[:2]
-        recording = current()
+        recording = record.recording
         threads = get_num_threads()
         units = threads > 1 and self._splits_units(rows, threads)
         least = max(tuning.SMALL * (tuning.SMALL_UNITS if units else 1), recording.alone if recording else 0)
         if rows * steps * self._work <= least or (rows == 1 and not units):
             threads, units = 1, False
         if threads > 1 and ((recording is not None and not recording.shares) or CHECKED):
-            unrepeatable("threads share its calls")
+            record.runs_each_time("threads share its calls")
         if units and recording is None and self._trials[rows].next_is_shared() is None:
             return self._attempt(record, 1)
         if units:
@@ -211,7 +211,7 @@ class Program:
 
     def _attempt(self, record: Record, threads: int) -> Result | None:
         """Return the results, or None if threads weren't free, or one was stopped in the middle of a short call."""
-        plan, dtype, x, recording = self.plan, self.dtype, record.x, current()
+        plan, dtype, x, recording = self.plan, self.dtype, record.x, record.recording
         rows, steps = x.shape[:2]
         if threads > 1:
             self.team.prepare()
@@ -223,7 +223,7 @@ class Program:
             kept = tuple(np.empty((rows, steps, *shape), dtype) for shape in plan.state_shapes)
         if not rows or not steps:
             states = tuple(np.array(state, dtype) for state in record.states)
-            unrepeatable("it has no steps")
+            record.runs_each_time("it has no steps")
             return Result(outputs, np.zeros((rows, *plan.output_shape), dtype), states, kept)
         last = np.empty((rows, *plan.output_shape), dtype)
         initial = [state.astype(dtype, order="C", copy=False) for state in record.states]
@@ -276,7 +276,9 @@ class Program:
         if done is False:
             record.place = None  # the thread that was stopped may still write there
         record.abandoned |= done is False or done == ABANDONED
-        return Result(*noted([outputs, last, final, kept])) if done else None
+        if recording is not None:
+            outputs, last, final, kept = recording.noted([outputs, last, final, kept])
+        return Result(outputs, last, final, kept) if done else None
 
     def _may_be_longer(self, record: Record) -> bool:
         """Return whether a recorded call may be repeated with other numbers of steps."""
@@ -298,7 +300,7 @@ class Program:
             first += count
         return True
 
-    def _note(self, recording: Recording, again, record: Record, arrays, prepacked, table) -> None:
+    def _note(self, recording: Any, again, record: Record, arrays, prepacked, table) -> None:
         """Tell a recording the call that was run, the arrays that it read and wrote, and, if others may take their
         places, the address of its table of addresses, the program if it is all of the call, and the arrays of these.
         """
@@ -328,7 +330,7 @@ class Program:
             return None, None
         mask = mask[:, ::-1] if record.reverse else mask
         rows, steps = mask.shape
-        if rows == 1 or self.plan.scans or record.arranged or current() is not None or mask.all():
+        if rows == 1 or self.plan.scans or record.arranged or record.recording is not None or mask.all():
             return mask, None
         places = np.arange(steps)
         ends = np.where(mask, places + 1, 0).max(axis=1)
@@ -349,7 +351,7 @@ class Program:
 
     def _pointers(self, record, of_record, of_states):
         """Return the table of addresses, with its address, the arrays of these, and arrays that were made for it."""
-        prepacked, order, own = self._prepacked(record.weights), of_record[-1], []
+        prepacked, order, own = self._prepacked(record), of_record[-1], []
         found = [*of_record, *prepacked]
         for arrays in of_states:
             found += arrays or [None] * len(self._state_sizes)

@@ -11,10 +11,8 @@ import numpy as np
 
 from rnnkit.backends.cpu.codegen.row_source import Kind, RowSource
 from rnnkit.backends.cpu.program import Program
-from rnnkit.backends.cpu.simd.aligned import aligned
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED
 from rnnkit.backends.cpu.simd.registers import LANES, REGISTERS
-from rnnkit.backends.cpu.threads.buffer_pool import borrow
 from rnnkit.backends.shared.call import GradientExecutor, Record, Result
 from rnnkit.backends.shared.failures import raise_first
 from rnnkit.backends.shared.once import once
@@ -34,7 +32,7 @@ from rnnkit.compiler.ir.plan import (
     written_names,
 )
 from rnnkit.compiler.planning.side_by_side import is_expensive
-from rnnkit.recording import Unrepeatable, current, operation
+from rnnkit.opaque import opaque
 
 MOST_VECTORS = 4  # registers of a value: their instructions don't wait for each other
 SIDE_BY_SIDE = 3.5  # instructions of a step that don't wait for each other either, from which two registers do
@@ -58,16 +56,17 @@ class RowProgram(Program):
     def _watched(self, again, p, record):
         if not self.plan.messages and not self.plan.whole:
             return again
-        then = p.copy()
+        then, recording = p.copy(), record.recording
 
         def checked():
             again()
             if p[-1]:
                 p[-1] = 0
                 if (p != then).any():
-                    raise Unrepeatable("its arrays are not those of the record")
+                    recording.refuse("its arrays are not those of the record")
                 assert self.tell is not None
                 self.tell(record)
+                recording.refuse("its numbers are none that the program of one row computes with")
 
         return checked
 
@@ -80,9 +79,10 @@ class RowProgram(Program):
     def _by_member(self) -> ByMember:
         return ByMember(self.plan.own.values(), self.dtype)
 
-    def own(self, weights, rows: int, members: int) -> dict:
-        """Return the weights of each row as draws, where so many rows one after the other have the same."""
-        given, keeps = tuple(weights.values()), current() is None and not self.plan.code  # or a recording's may change
+    def own(self, record: Record, members: int) -> dict:
+        """Return the weights of each row as draws, where a set is that of many rows one after the other."""
+        weights, rows = record.weights, len(record.x)
+        given, keeps = tuple(weights.values()), record.recording is None and not self.plan.code  # or they may change
         known, count, found = self._own
         if keeps and count == rows and len(known) == len(given) and all(map(is_, known, given)):
             return found
@@ -92,7 +92,7 @@ class RowProgram(Program):
             flat = (np.asarray(one, self.dtype).reshape(members, -1) for one in arrays)
             return [np.repeat(one, rows // members, axis=0) for one in flat]
 
-        found = {buffer.attr: array for buffer, array in zip(self.plan.own, operation(expanded, *given), strict=True)}
+        found = {buffer.attr: array for buffer, array in zip(self.plan.own, opaque(expanded, *given), strict=True)}
         if keeps:
             self._own = given, rows, found
         return found
@@ -111,7 +111,7 @@ class RowProgram(Program):
             wide[:, :rows] = mask.T[::-1] if record.reverse else mask.T
             return wide.T
 
-        return operation(beside, record.mask), None
+        return opaque(beside, record.mask), None
 
 
 def _work(plan: RowPlan) -> int:
@@ -206,12 +206,11 @@ class RowPrograms:
         program = self.of(rows, lanes, **of_call)
         if not members:
             return program, record
-        return program, replace(record, draws=record.draws | program.own(record.weights, rows, members))
+        return program, replace(record, draws=record.draws | program.own(record, members))
 
     def _tell(self, record: Record) -> None:
-        """Raise the failure of a call; without one the call can't be repeated."""
+        """Raise the failure of a call, if there is one."""
         self._again(replace(record, place=None))
-        raise Unrepeatable("its numbers are none that the program of one row computes with")
 
     def _again(self, record: Record, lanes: int = 0) -> Result:
         """Run a call again with codes after its program stopped at a failure.
@@ -232,12 +231,11 @@ class RowPrograms:
         self.floats = True
         return result
 
-    def sequence(self, rows, steps, size, dtype) -> np.ndarray:
+    def sequence(self, rows, steps, size, dtype, lend) -> np.ndarray:
         """Return memory for a value of every step, ``(groups, T, size * lanes)``: a group's numbers side by side."""
         lanes = self.lanes(rows)
         shape = -(-rows // lanes), steps, size * lanes
-        memory = borrow(math.prod(shape), dtype) if current() is None else aligned(math.prod(shape), dtype)
-        return memory[: math.prod(shape)].reshape(shape)
+        return lend(math.prod(shape), dtype)[: math.prod(shape)].reshape(shape)
 
     def differentiate(self) -> GradientExecutor:
         assert self.gradient is not None, "only a step's own program has a gradient"

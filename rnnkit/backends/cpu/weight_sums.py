@@ -19,7 +19,6 @@ from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.threads.team import ThreadTeam
 from rnnkit.backends.shared.call import Record
 from rnnkit.backends.shared.thread_pool import get_num_threads
-from rnnkit.recording import Recording, current, plain, unrepeatable
 
 if TYPE_CHECKING:
     from rnnkit.compiler.autodiff.adjoint import Sum
@@ -45,9 +44,10 @@ class Sums:
     def add(self, part: Record) -> None:
         """Add what these steps give."""
         rows, steps = part.x.shape[:2]
-        mask = plain(part.mask)
+        mask, recording = part.mask, part.recording
+        if recording is not None:
+            mask = recording.plain(mask)
         used = None if mask is None else self._used(mask)
-        recording = current()
         for s, outer_sum in self.outer_sums.items():
             a, b = (s.a or s.b).array(part), s.b.array(part)
             places = (s.a or s.b, a.strides[:2]), (s.b, b.strides[:2])
@@ -151,13 +151,13 @@ class OuterSum:
             self.compiled.function(at, at + 8 * _POINTERS, 0, units, 0, 0, 1, 0)
         self._sum = target
 
-    def record(self, recording: Recording, a, b, pairs, again: Callable[[], np.ndarray] | None = None, *reads) -> None:
+    def record(self, recording: Any, a, b, pairs, again: Callable[[], np.ndarray] | None = None, *reads) -> None:
         """Add as `add` does, as an operation of a recording that reads `reads`, too; `again` gives the pairs of a
         repetition, where they differ.
         """
         threads = get_num_threads() if self._sum.size * len(pairs) > max(tuning.SMALL_SUM, recording.alone) else 1
         if threads > 1 and (not recording.shares or CHECKED):
-            unrepeatable("threads share its sums")
+            recording.refuse("threads share its sums")
         before = self._sum
         target = before if before.flags.writeable else self._memory()
         words, units = self._words(a, b, pairs, target, threads)

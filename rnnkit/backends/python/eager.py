@@ -7,7 +7,6 @@ from operator import itemgetter
 import numpy as np
 
 from rnnkit.backends.shared.call import Record, Result
-from rnnkit.recording import unrepeatable
 from rnnkit.steps.nesting import mapped
 
 
@@ -24,7 +23,7 @@ class Eager:
         return f"{self.how}: {self.reason}{'; there is no graph' if graph else ''}"
 
     def run(self, record: Record) -> Result:
-        unrepeatable("a step in Python may do anything, and so runs each time")
+        record.runs_each_time("a step in Python may do anything, and so runs each time")
         x, mask = record.x, record.mask
         batch_size, length = x.shape[:2]
         advance = self.step.bind(record.weights)

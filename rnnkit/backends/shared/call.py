@@ -9,6 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 
 
+def recording_of(array) -> Any:
+    """Return the recording that notes what is done with an array, or None."""
+    return getattr(array, "recording", None)
+
+
 @dataclass(slots=True)
 class Record:
     """Arrays and wishes of one call, in the layer's dtype; where x is a `DeviceArray`, all results are such, too."""
@@ -35,6 +40,15 @@ class Record:
     rows: np.ndarray | None = None  # int (B,): places of the rows in x of the layer's call, for errors that name them
     steps: Sequence[int] | None = None  # (T,): the same of the steps
     stream: int = 0  # the handle of the stream that a GPU's work stands in; 0 is the default one
+    recording: Any = field(default=None, init=False)  # that notes what is done with these arrays, if one does
+
+    def __post_init__(self):
+        self.recording = getattr(self.x, "recording", None)
+
+    def runs_each_time(self, reason: str) -> None:
+        """Say that no recording can repeat this call."""
+        if self.recording is not None:
+            self.recording.refuse(reason)
 
     def places(self) -> Sequence[int]:
         """Return the places of x's steps in the x of the layer's call."""

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from rnnkit.arguments import whole
-from rnnkit.execution.layer_tree import arrays_by_name
 from rnnkit.forecast import saving
 from rnnkit.forecast.data.history import History, check_features
 from rnnkit.forecast.fitting.readout import short_note
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.models.forecaster import Forecaster, checked_columns, checked_levels
 from rnnkit.hints import Array
+from rnnkit.layers.support.layer_tree import arrays_by_name
 from rnnkit.serialization.array_files import below
 
 

@@ -10,7 +10,6 @@ from scipy.special import ndtri
 
 from rnnkit.arguments import is_integer, number_from_zero, real_number, whole
 from rnnkit.callbacks import LambdaCallback
-from rnnkit.execution.layer_tree import arrays_by_name, put_arrays
 from rnnkit.forecast.data.history import History, check_features
 from rnnkit.forecast.fitting.readout import ENOUGH, learnable
 from rnnkit.forecast.fitting.scale import Scale
@@ -22,6 +21,7 @@ from rnnkit.hints import Array, Progress
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
+from rnnkit.layers.support.layer_tree import arrays_by_name, put_arrays
 from rnnkit.models.sequential import Sequential
 from rnnkit.optimizers import Adam
 from rnnkit.optimizers.schedules import CosineDecay

@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.circumstances import within
-from rnnkit.execution.layer_tree import all_layers, all_or_nothing
-from rnnkit.execution.runner import Runner
+from rnnkit.circumstances import circumstances, within
 from rnnkit.layers.support import symbolic
+from rnnkit.layers.support.layer_tree import all_layers, all_or_nothing
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
-from rnnkit.recording import operation, unrepeatable
+from rnnkit.opaque import opaque
 from rnnkit.steps.nesting import mapped
 
 _collected: ContextVar[Collected | None] = ContextVar("rnnkit added losses", default=None)
@@ -36,7 +35,8 @@ class Added:
 class Collected(list):
     """The losses that are added while a context lasts."""
 
-    repeats = False  # whether a recording may repeat them
+    def __init__(self) -> None:
+        self.recording = circumstances().recording
 
     @property
     def total(self) -> float:
@@ -45,10 +45,9 @@ class Collected(list):
 
 
 @contextmanager
-def collecting(repeats: bool = False) -> Iterator[Collected]:
+def collecting() -> Iterator[Collected]:
     """Collect the losses of the calls inside."""
     found = Collected()
-    found.repeats = repeats
     token = _collected.set(found)
     try:
         yield found
@@ -65,6 +64,7 @@ def kept(layer) -> Iterator[None]:
     with collecting() as found:
         yield
     keep(layer, found)
+    layer._call_runner.pause(layer, bool(found))
 
 
 @contextmanager
@@ -76,10 +76,14 @@ def calling_parts(layer: Any) -> Iterator[None]:
 
 def keep(layer, found: list[Added]) -> None:
     """Replace the losses that the layers inside of one have added by those of a new call."""
-    for one in all_layers(layer):
-        vars(one).pop("_added_losses", None)
+    by_owner: dict[Any, list] = {}
     for added in found:
-        vars(added.owner).setdefault("_added_losses", []).append(added.value)
+        by_owner.setdefault(added.owner, []).append(added.value)
+    for owner, values in by_owner.items():
+        owner._added_losses = values
+    for one in all_layers(layer):
+        if one not in by_owner:
+            vars(one).pop("_added_losses", None)
 
 
 def is_collecting() -> bool:
@@ -91,8 +95,8 @@ def note(owner, value) -> Added:
     """Add a loss to those that are collected."""
     found, added = _collected.get(), Added(owner, value)
     assert found is not None, "losses are collected"
-    if not found.repeats:
-        unrepeatable("its layers keep the losses of the call")
+    if (recording := circumstances().recording) is not found.recording:
+        (recording or found.recording).refuse("its losses are collected around it")
     found.append(added)
     return added
 
@@ -102,7 +106,7 @@ def regularized(layer, outputs, pullback: Pullback | None = None) -> Any:
     if not is_collecting():
         return pullback
     regularizer, arrays = layer.activity_regularizer, leaves(outputs)
-    added = [note(layer, operation(_by_row, regularizer, one)) for one in arrays]
+    added = [note(layer, opaque(_by_row, regularizer, one)) for one in arrays]
     if pullback is None:
         return None
 
@@ -111,7 +115,7 @@ def regularized(layer, outputs, pullback: Pullback | None = None) -> Any:
 
     def back(pull):
         def run(cotangents):
-            own = [operation(gradient, k, one) for k, one in enumerate(arrays)]
+            own = [opaque(gradient, k, one) for k, one in enumerate(arrays)]
             pairs = zip(cotangents, own, strict=True)
             return pull([one if d is None else added_up(d, one) for d, one in pairs])
 
@@ -124,17 +128,14 @@ def _by_row(regularizer, array) -> np.ndarray:
     return np.array(regularizer(array) / max(1, len(array)))
 
 
-class RegularizedCalls(Runner):
-    """The calls of a layer with a regularizer of its outputs, which aren't recorded."""
-
-    def run(self, layer, call, arguments, keywords) -> Any:
-        """Return the result of a call outside of all models, whose penalty the layer keeps; else None."""
-        if is_collecting() or any(isinstance(one, SymbolicTensor) for one in leaves([arguments, keywords])):
-            return None
-        with kept(layer):
-            found = call(layer, *arguments, **keywords)
-            regularized(layer, found)
-        return found
+def with_penalty(layer, call, arguments, keywords) -> Any:
+    """Return the result of a call of a layer; one outside of all models keeps the penalty of its outputs."""
+    if is_collecting():
+        return call(layer, *arguments, **keywords)
+    with kept(layer):
+        found = call(layer, *arguments, **keywords)
+        regularized(layer, found)
+    return found
 
 
 class OverBatch(np.lib.mixins.NDArrayOperatorsMixin):

@@ -5,22 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.custom_gradients import by_kernels, custom_gradient
-from rnnkit.recording import constant
 
 
 def causal(queries: int, keys: int) -> np.ndarray:
     """Return the mask of pairs ``(queries, keys)`` in which the key isn't later than the query."""
-    return constant(np.tri(queries, keys, dtype=bool))
+    return np.tri(queries, keys, dtype=bool)
 
 
 def every() -> np.ndarray:
     """Return the mask of pairs that uses all of them."""
-    return constant(np.ones((1, 1, 1), bool))
+    return np.ones((1, 1, 1), bool)
 
 
 def near(queries: int, keys: int, window: int) -> np.ndarray:
     """Return the mask of pairs ``(queries, keys)`` that are fewer steps apart than a window has."""
-    return constant(np.abs(np.arange(queries)[:, None] - np.arange(keys)) < window)
+    return np.abs(np.arange(queries)[:, None] - np.arange(keys)) < window
 
 
 def both(first, second):

@@ -11,9 +11,9 @@ from rnnkit.backends.cuda.memory import interop
 from rnnkit.backends.cuda.memory.array import DeviceArray, upload
 from rnnkit.backends.cuda.memory.availability import require
 from rnnkit.execution.host_fallback import to_host
-from rnnkit.execution.layer_tree import all_layers
 from rnnkit.layers.support import labelled_calls
 from rnnkit.layers.support.array_kinds import first_found, handler_of
+from rnnkit.layers.support.layer_tree import all_layers
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.steps.nesting import mapped
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rnnkit.execution.layer_tree import held_by
 from rnnkit.layers.support.device_transfer import device_of
+from rnnkit.layers.support.layer_tree import held_by
 
 
 class Text(str):

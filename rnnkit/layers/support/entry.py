@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from rnnkit import allocation, tracebacks
 from rnnkit.layers.support import array_kinds, device_transfer, labelled_calls, sequence_calls
+from rnnkit.layers.support.added_losses import with_penalty
 from rnnkit.layers.support.array_kinds import first_found, handler_of
 from rnnkit.layers.support.pullback import Pullback
+from rnnkit.layers.support.runner import Runner
 from rnnkit.layers.support.symbolic import SymbolicTensor, record, tracing
+from rnnkit.layers.support.vjp_runner import VJPRunner
 from rnnkit.layers.support.weight_mapping import pair_axes
+
+_ALONE = 3 << 24  # multiply-adds of a product with the Hessian that one thread does: as long as the Python of a call
+
+
+def runners() -> tuple[Runner, VJPRunner, dict[tuple[str, ...], Runner]]:
+    """Return the runners of a layer's calls, of its vjps, and of products with its Hessian, by what these are by."""
+    return Runner(), VJPRunner(), defaultdict(functools.partial(Runner, _ALONE))
+
+
+def hessian_runner(layer: Any, names: Sequence[str]) -> Runner:
+    """Return the runner of products with the Hessian by what these names are of."""
+    return layer._hvp_runners[tuple(names)]
 
 
 def entered(call: Callable[..., Any]) -> Callable[..., Any]:
     """Return a layer's ``__call__`` that is recorded if there is a symbolic tensor among its arguments.
 
-    Calls with NumPy's arrays are repeated once they have occurred often enough, see `rnnkit.execution.runner`.
+    Calls with NumPy's arrays are repeated once they have occurred often enough, see `rnnkit.layers.support.runner`.
     Arguments may be arrays of a GPU, too.
     """
     crossing = device_transfer.crossing(call)
@@ -42,7 +58,10 @@ def entered(call: Callable[..., Any]) -> Callable[..., Any]:
                     plain = False
             if not plain and (found := _of_sequences_or_labelled(self, call, arguments, keywords)) is not None:
                 return found
-            return (call if plain else crossing)(self, *arguments, **keywords)
+            taking = call if plain else crossing
+            if self.activity_regularizer is not None:
+                return with_penalty(self, taking, arguments, keywords)
+            return taking(self, *arguments, **keywords)
         except MemoryError as error:
             raise allocation.retold(error, f"a call of {self.name!r}") from None
         except Exception as error:
@@ -58,7 +77,9 @@ def _of_sequences_or_labelled(layer, call, arguments, keywords):
         if handler_of((*arguments, *keywords.values())) is not None:
             raise ValueError(f"expected arrays in memory for the ensemble {layer.name!r}")
         return None
-    found = sequence_calls.called(layer, call, arguments, keywords)
+    found = None
+    if layer.activity_regularizer is None:  # whose penalty is over all rows
+        found = sequence_calls.called(layer, call, arguments, keywords)
     return labelled_calls.called(layer, call, arguments, keywords) if found is None else found
 
 

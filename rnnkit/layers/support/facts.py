@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.execution.layer_tree import all_layers
+from rnnkit.layers.support.layer_tree import all_layers
 
 axis_names: Callable[[Any], str] = attrgetter("_axes")  # of the leading axes of its input, for errors
 built_shape: Callable[[Any], Any] = attrgetter("_input_shape")  # with None for open sizes; None before it is built
@@ -20,10 +20,17 @@ reads_ids: Callable[[Any], bool] = attrgetter("_reads_ids")
 stream_refusal: Callable[[Any], str | None] = attrgetter("_stream_refusal")  # why it can't take one step at a time
 reverses_time: Callable[[Any], list[bool]] = attrgetter("_reverses_time")  # for each output, against the input's order
 
+is_operation: Callable[[Any], bool] = attrgetter("_is_operation")
+
 
 def parts_by_path(layer: Any) -> dict[str, Any]:
     """Return the layers inside of one, by the path that their weights' names begin with."""
     return layer._parts()
+
+
+def takes_sequences(layer: Any) -> bool:
+    """Return whether a list of arrays is a list of sequences for a layer."""
+    return layer._padding is not None and not layer._takes_list
 
 
 def padding_of(layer: Any, shape: tuple) -> str | None:
@@ -41,6 +48,16 @@ def set_precision(layer: Any, dtype: Any, complex_too: bool = False) -> None:
     layer.dtype = layer._given_dtype = dtype
     if complex_too:
         layer._reads_complex = True
+
+
+def set_operation(layer: Any, is_operation: bool) -> None:
+    """Say whether a layer is what an operator or a function recorded."""
+    layer._is_operation = is_operation
+
+
+def record_up_to(layer: Any, size: int) -> None:
+    """Let so many bytes of arguments be recorded, see `rnnkit.layers.support.runner`."""
+    layer._recorded_bytes = size
 
 
 def generator_of(layer: Any) -> np.random.Generator | None:

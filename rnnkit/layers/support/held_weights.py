@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rnnkit.execution.assignments import weights_replaced
+from rnnkit.layers.support.assignments import weights_replaced
 from rnnkit.layers.support.variable import Variable, WeightVariable
 from rnnkit.steps.cell import Cell
 from rnnkit.steps.weight_options import WeightOptions

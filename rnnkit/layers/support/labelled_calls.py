@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.execution.layer_tree import takes_sequences
+from rnnkit.layers.support.facts import takes_sequences
 from rnnkit.layers.support.symbolic import leaves, shape_leaves
 from rnnkit.sequences.labelled import arranged, beside, is_labelled, labelled
 from rnnkit.steps.nesting import mapped

@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnkit import allocation
 from rnnkit.execution.host_fallback import to_host
-from rnnkit.execution.layer_tree import arrays_by_name
+from rnnkit.layers.support.layer_tree import arrays_by_name
 from rnnkit.layers.support.weight_files import arrays_of, check_built, check_free, differences, put, weights_in
 from rnnkit.layers.support.weight_mapping import complex_names, sparse_names
 from rnnkit.serialization.array_files import below, save_arrays

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.execution.assignments import weights_replaced
-from rnnkit.execution.layer_tree import all_layers, held_by
+from rnnkit.layers.support.assignments import weights_replaced
+from rnnkit.layers.support.layer_tree import all_layers, held_by
 from rnnkit.layers.support.weight_files import check_built
 from rnnkit.stored_weights import KINDS, Stored, StoredWeight, all_expanded
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from rnnkit.hints import Array, DType, Shape
-from rnnkit.recording import operation
+from rnnkit.opaque import opaque
 
 # Rows that are added up before their sum is added to others: in one long sum, rounding errors would grow.
 _TOGETHER = 128
@@ -108,7 +108,7 @@ def added_up(first, second):
     """Return the sum of two gradients of one weight; a `RowGradient` if both are."""
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
         return first + second
-    return operation(_sum, first, second, draws=True)
+    return opaque(_sum, first, second, draws=True)
 
 
 def _sum(first, second):

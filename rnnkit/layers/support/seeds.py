@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.execution.layer_tree import all_layers
-from rnnkit.recording import operation
+from rnnkit.layers.support.layer_tree import all_layers
+from rnnkit.opaque import opaque
 
 
 def seed_sequence(seed) -> np.random.SeedSequence:
@@ -42,9 +42,9 @@ def draw_generator(layer: Any) -> np.random.Generator:
     return layer._generator
 
 
-def drawn(layer: Any, function: Callable[[np.random.Generator], Any]) -> Any:
-    """Return what a function draws for a call of a layer, which a recorded call draws each time."""
-    return operation(lambda: function(draw_generator(layer)), draws=True)
+def drawn(layer: Any, function: Callable[[np.random.Generator], Any], like: Any) -> Any:
+    """Return what a function draws at each call of a layer on arrays like these."""
+    return opaque(lambda: function(draw_generator(layer)), draws=True, like=like)
 
 
 def adopt_seed(layer: Any, sequence: np.random.SeedSequence) -> None:

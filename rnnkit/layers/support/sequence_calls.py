@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arrays import has_shape, real
-from rnnkit.execution.layer_tree import all_or_nothing, takes_sequences
+from rnnkit.layers.support.facts import takes_sequences
+from rnnkit.layers.support.layer_tree import all_or_nothing
 from rnnkit.layers.support.symbolic import leaves, shape_leaves
 from rnnkit.sequences.ragged import Ragged, buckets, is_list_of_sequences, ragged
 from rnnkit.steps.nesting import mapped

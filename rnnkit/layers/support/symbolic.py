@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.execution.layer_tree import all_layers, all_or_nothing, build_with, held_arrays
 from rnnkit.hints import DType, Shape
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.array_methods import ArrayMethods
+from rnnkit.layers.support.layer_tree import all_layers, all_or_nothing, build_with, held_arrays
 from rnnkit.layers.support.seeds import adopt_seed
 from rnnkit.serialization.registry import name_of
 from rnnkit.steps.nesting import is_shape, leaves_of, shapes_mapped

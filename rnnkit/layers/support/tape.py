@@ -19,8 +19,9 @@ from rnnkit.layers.support.bound_calls import vjp_on
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.variable import Variable
+from rnnkit.layers.support.vjp_runner import PullRunner
 from rnnkit.layers.support.weight_mapping import weight_keys
-from rnnkit.recording import operation
+from rnnkit.opaque import opaque
 from rnnkit.steps.nesting import leaves_of, mapped
 
 _MOST = 128  # ways back that are kept
@@ -489,8 +490,8 @@ def penalty(variable: Variable) -> Any:
     if tape is None:
         return regularizer(variable.value)
     own = tape.tensor_of(variable)
-    back = lambda d: [operation(lambda w, d: regularizer.gradient(w) * w.dtype.type(d), own.value, d)]
-    return tape.note(operation(lambda w: np.asarray(regularizer(w)), own.value), [own], back)
+    back = lambda d: [opaque(lambda w, d: regularizer.gradient(w) * w.dtype.type(d), own.value, d)]
+    return tape.note(opaque(lambda w: np.asarray(regularizer(w)), own.value), [own], back)
 
 
 def active_tape() -> GradientTape | None:
@@ -565,7 +566,7 @@ class _ThroughFunctions:
     """Part of a way back: the functions of NumPy that follow each other, traced as one."""
 
     def __init__(self, tape, notes: list[_Note], reached, sought, kept: frozenset):
-        from rnnkit.execution.array_functions import PullRunner, TracedFunction, kind_of  # with the compiler
+        from rnnkit.execution.array_functions import TracedFunction, kind_of  # with the compiler
 
         made = {one: (k, i) for k, note in enumerate(notes) for i, one in enumerate(note.made)}
         self.given = list(dict.fromkeys(one for note in notes for one in note.read if one not in made))

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from rnnkit.circumstances import weights_now
-from rnnkit.execution.assignments import by_attributes, weights_replaced
-from rnnkit.execution.layer_tree import gathered, held_by, options_by_name, put_arrays
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.array_methods import ArrayMethods
+from rnnkit.layers.support.assignments import by_attributes, weights_replaced
+from rnnkit.layers.support.layer_tree import gathered, held_by, options_by_name, put_arrays
 from rnnkit.steps.nesting import mapped
 from rnnkit.stored_weights import expanded
 

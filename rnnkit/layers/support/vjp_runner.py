@@ -1,7 +1,8 @@
-"""The runner of vjps: calls that are repeated with their pullbacks."""
+"""The runners of vjps: calls that are repeated with their pullbacks, and pulls of traced functions."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from rnnkit.circumstances import standing_in
-from rnnkit.execution.layer_tree import arrays_by_name
-from rnnkit.execution.runner import Runner, copied_arrays, same_bits
-from rnnkit.execution.watching import call_states, restore
+from rnnkit.layers.support.layer_tree import arrays_by_name
 from rnnkit.layers.support.pullback import Gradients, Pullback
+from rnnkit.layers.support.recording import Unrepeatable, arrays_in
 from rnnkit.layers.support.row_gradient import RowGradient
+from rnnkit.layers.support.runner import Runner, copied_arrays, same_bits
+from rnnkit.layers.support.watching import call_states, restore
 from rnnkit.layers.support.weight_mapping import pair_axes
-from rnnkit.recording import Unrepeatable, arrays_in
 
 
 class VJPRunner(Runner):
@@ -87,6 +88,27 @@ class VJPRunner(Runner):
         pullback = Pullback(outputs, dtype, pull)
         pullback.complex_weights = lambda: pairs
         return outputs, pullback
+
+
+class PullRunner(Runner):
+    """The recorded pulls of a traced function without a batch axis."""
+
+    _long, _may_be_longer = math.inf, False
+
+    def pull(self, traced, arrays: list, cotangents: list, sought: list[int]) -> list[np.ndarray]:
+        """Return the result of ``traced.pull(arrays, cotangents, sought)``, of the same shapes and dtypes each time."""
+        call, given = type(traced).pull, (arrays, cotangents, sought)
+        found = self.serve((), traced, call, [*arrays, *cotangents], given, {})
+        return call(traced, *given) if found is None else found
+
+    def _layers(self, subject):
+        return []
+
+    def _largest(self, subject):
+        return 1 << 20
+
+    def _holds(self, subject):
+        return True
 
 
 @contextmanager

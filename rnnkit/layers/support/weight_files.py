@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.execution.layer_tree import arrays_by_name, held_arrays, put_arrays
+from rnnkit.layers.support.layer_tree import arrays_by_name, held_arrays, put_arrays
 from rnnkit.layers.support.weight_mapping import complex_names, like
 from rnnkit.serialization.array_files import below, read_arrays, save_arrays
 from rnnkit.stored_weights import Stored, StoredWeight

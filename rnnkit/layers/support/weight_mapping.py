@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from rnnkit.complex_pairs import to_complex
-from rnnkit.execution.assignments import by_attributes
-from rnnkit.execution.layer_tree import gathered, held_arrays, held_by, put_arrays
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.assignments import by_attributes
+from rnnkit.layers.support.layer_tree import gathered, held_arrays, held_by, put_arrays
 from rnnkit.steps.cell import frozen, is_scipy_sparse
 from rnnkit.stored_weights import expanded
 

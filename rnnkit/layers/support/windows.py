@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnkit.arguments import is_integer, positive_integer, shown
-from rnnkit.recording import noted
+from rnnkit.opaque import opaque
 
 
 def one_size(value, what: str) -> int:
@@ -102,12 +102,13 @@ class Windows:
         """Return the windows ``(B, L, size, F)`` of a padded x in C order, which share its memory."""
         row, step, one = padded.strides
         shape = (*self._rows(padded), self.size, padded.shape[2])
-        return _view(padded, shape, (row, step * self.stride, step * self.dilation, one))
+        return opaque(_view, padded, shape, (row, step * self.stride, step * self.dilation, one))
 
     def side_by_side(self, padded):
         """Return the windows ``(B, L, size * F)`` without dilation, which share memory: their steps are contiguous."""
         row, step, one = padded.strides
-        return _view(padded, (*self._rows(padded), self.size * padded.shape[2]), (row, step * self.stride, one))
+        shape = (*self._rows(padded), self.size * padded.shape[2])
+        return opaque(_view, padded, shape, (row, step * self.stride, one))
 
     def _rows(self, padded):
         return padded.shape[0], (padded.shape[1] - self.span) // self.stride + 1
@@ -123,4 +124,4 @@ class Windows:
 
 def _view(array, shape, strides):
     # Not by as_strided: its result doesn't say that its memory is that of `array`.
-    return noted(np.ndarray(shape, array.dtype, array, 0, strides) if array.size else np.zeros(shape, array.dtype))
+    return np.ndarray(shape, array.dtype, array, 0, strides) if array.size else np.zeros(shape, array.dtype)

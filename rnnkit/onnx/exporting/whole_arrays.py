@@ -17,9 +17,10 @@ from rnnkit.compiler.ir.graph import Node
 from rnnkit.compiler.ir.kinds import dtype_of
 from rnnkit.execution.array_functions import TracedFunction, with_weights
 from rnnkit.execution.array_functions import dtype_of as dtype_of_kinds
-from rnnkit.execution.layer_tree import held_by
 from rnnkit.layers.base import no_mask
 from rnnkit.layers.merging import Concatenate, Merge
+from rnnkit.layers.support.bound_calls import call_on
+from rnnkit.layers.support.layer_tree import held_by
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.traced import Traced
 from rnnkit.onnx.exporting.block import Block, Value
@@ -43,7 +44,7 @@ def _traced(layer: Traced, writing: Writing, call: Call):
     given = leaves(call.x)
     known = {i: given[i].numbers for i in layer._unbatched}
     if len(known) == len(given):  # of weights alone
-        found = leaves(layer._call(mapped(call.x, lambda one: one.numbers), None, call.training))
+        found = leaves(call_on(layer, mapped(call.x, lambda one: one.numbers), training=call.training))
         return [writing.block.known(one, f"{layer.name}_{i}") for i, one in enumerate(found)], [None] * len(found)
     named = lambda x: tuple(f"{x.name}_{i}" if n is None else n for i, n in enumerate(x.shape))
     block = writing.block

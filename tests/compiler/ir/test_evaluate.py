@@ -7,7 +7,7 @@ from matrix import same_bits
 from rnnkit.compiler.ir.evaluate import Evaluation
 from rnnkit.compiler.ir.graph import Graph, View
 from rnnkit.compiler.ir.operations import OPERATIONS, REDUCTIONS
-from rnnkit.recording import Recording, noted, plain
+from rnnkit.layers.support.recording import Recording, noted, plain
 
 RNG = np.random.default_rng(0)
 SHAPES = {"x": (3, 4), "vector": (4,), "weight": (3, 4), "matrix": (4, 5), "square": (4, 4)}

@@ -16,7 +16,7 @@ from foreign_arrays import OnCard, OnlyDlpack, values
 import rnnkit as rk
 from rnnkit.backends.cuda.memory import array, availability, dlpack
 from rnnkit.backends.cuda.simulator import driver
-from rnnkit.execution.layer_tree import all_layers
+from rnnkit.layers.support.layer_tree import all_layers
 
 pytestmark = pytest.mark.skipif(
     not (availability.simulated() and availability.missing() is None),

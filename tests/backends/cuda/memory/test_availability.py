@@ -12,7 +12,7 @@ import pytest
 import rnnkit as rk
 import rnnkit.cuda  # now: it takes what the tests replace
 from rnnkit.backends.cuda.memory import availability
-from rnnkit.execution.layer_tree import all_layers
+from rnnkit.layers.support.layer_tree import all_layers
 
 
 class CUresult(IntEnum):

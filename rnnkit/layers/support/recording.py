@@ -5,7 +5,8 @@ of a kind. So such a call runs once inside a `Recording`, which notes every oper
 are repeated without the rest.
 
 The arrays of such a call are `Noted`: NumPy's functions of these, their methods and their indices note what they do.
-Only compiled code, which takes addresses, notes itself, and `operation` notes a function whose inside NumPy can't show.
+Only compiled code, which takes addresses, notes itself; a function whose inside NumPy can't show is called by
+`rnnkit.opaque.opaque`.
 
 A recording follows every array to its owner, the array whose memory it shows. An operation may read arrays that an
 earlier operation wrote, or that were given or are constant, as what NumPy makes of no array. If one reads anything
@@ -18,13 +19,15 @@ from __future__ import annotations
 import inspect
 import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from rnnkit.circumstances import circumstances, within
+from rnnkit.steps.nesting import leaves_of, mapped
 
 LARGEST = 1 << 24  # bytes that a recording may hold: in larger calls, Python's time doesn't count
 
@@ -184,6 +187,18 @@ class Recording:
         for array in self._written.values():
             array[...] = np.nan if array.dtype.kind == "f" else np.array(93).astype(array.dtype)
 
+    def refuse(self, reason: str) -> None:
+        """End the recording: the computation can't be repeated."""
+        raise Unrepeatable(reason)
+
+    def plain(self, nested: Any) -> Any:
+        """Return nested arrays as plain ones."""
+        return plain(nested)
+
+    def noted(self, nested: Any) -> Any:
+        """Return nested arrays as those of the call."""
+        return noted(nested)
+
     def _hold(self, array, changes) -> None:
         owner = _owner(array)
         known = self._owners.get(id(owner))
@@ -196,45 +211,8 @@ class Recording:
 
 def unrepeatable(reason: str) -> None:
     """Refuse to record the caller's computation, if a recording is made."""
-    if current() is not None:
+    if circumstances().recording is not None:
         raise Unrepeatable(reason)
-
-
-def current() -> Recording | None:
-    """Return the recording of this thread, or None."""
-    return circumstances().recording
-
-
-def operation(function: Callable, *arguments, draws: bool = False, writes=()) -> Any:
-    """Return the result of a function; a recording calls it again as one operation, into the same arrays.
-
-    The function gives an array, None, nested lists, tuples or dicts of these, or an object that takes another's numbers
-    by ``renew``; what only shows memory of known arrays isn't computed again. It reads the arrays in its arguments
-    alone, and writes to those in `writes`. If it `draws`, it gives something else at each call.
-    """
-    recording = circumstances().recording
-    if recording is None:
-        return function(*arguments)
-    given, written = plain(arguments), plain(list(writes))
-    recording.give(*written)
-    with within(recording=None):
-        found = function(*given)
-    kept = _own(found, recording, written)
-    run: Callable = partial(function, *given)
-    if found is not None or not writes:
-        run = _renewing(kept, run)
-    if written or draws or not arrays_in(kept):
-        recording.note(run, arrays_in(given), written, draws)
-    return noted(kept)
-
-
-def constant(array: np.ndarray) -> np.ndarray:
-    """Return an array that depends on no numbers of a call, declared constant."""
-    recording = circumstances().recording
-    if recording is None:
-        return array
-    recording.constant(array)
-    return noted(array)
 
 
 class Noted(np.ndarray):
@@ -252,6 +230,29 @@ class Noted(np.ndarray):
         if not all(issubclass(kind, np.ndarray) for kind in types):
             return NotImplemented
         return _done(function, arguments, options, _takes_out(function))
+
+    @property
+    def recording(self) -> Recording | None:
+        """The recording that notes what is done with the array, or None."""
+        return circumstances().recording
+
+    @staticmethod
+    def __rnnkit_opaque__(function, arguments, draws, writes):
+        """Do a function as one operation, which a recording calls again, into the same arrays."""
+        recording = circumstances().recording
+        if recording is None:
+            return function(*arguments)
+        given, written = plain(arguments), plain(list(writes))
+        recording.give(*written)
+        with within(recording=None):
+            found = function(*given)
+        kept = _own(found, recording, written)
+        run: Callable = partial(function, *given)
+        if found is not None or not writes:
+            run = _renewing(kept, run)
+        if written or draws or not arrays_in(kept):
+            recording.note(run, arrays_in(given), written, draws)
+        return noted(kept)
 
     def __getitem__(self, key):
         return _done(np.ndarray.__getitem__, (self, key), {}, False)
@@ -342,31 +343,32 @@ def noted(nested: Any) -> Any:
     """Return nested lists, tuples and dicts with their arrays as those of the call that is recorded, if one is."""
     if circumstances().recording is None:
         return nested
-    return each_array(nested, lambda array: array.view(Noted) if type(array) is np.ndarray else array)
+    return mapped(nested, lambda one: one.view(Noted) if type(one) is np.ndarray else one)
+
+
+@contextmanager
+def noting(owner: Any, *names: str) -> Iterator[None]:
+    """Let the arrays in some attributes of an object be those of the call that is recorded."""
+    kept = {name: getattr(owner, name) for name in names}
+    vars(owner).update(noted(kept))
+    try:
+        yield
+    finally:
+        vars(owner).update(kept)
 
 
 def plain(nested: Any) -> Any:
     """Return nested lists, tuples and dicts with the plain arrays of those of a recorded call."""
-    return each_array(nested, lambda array: _plain(array) if type(array) is Noted else array)
+    return mapped(nested, _plain)
 
 
-def each_array(nested: Any, function: Callable) -> Any:
-    """Return nested lists, tuples and dicts with a function's results for their arrays."""
-    if isinstance(nested, np.ndarray):
-        return function(nested)
-    if isinstance(nested, (tuple, list)):
-        entries = [each_array(one, function) for one in nested]
-        return type(nested)(*entries) if hasattr(nested, "_fields") else type(nested)(entries)
-    if type(nested) is dict:
-        return {name: each_array(one, function) for name, one in nested.items()}
-    if isinstance(nested, slice):
-        return slice(*(each_array(one, function) for one in (nested.start, nested.stop, nested.step)))
-    return nested
-
-
-def _plain(array) -> np.ndarray:
-    base = array.base
-    return base if type(base) is np.ndarray and _is_same(base, array) else array.view(np.ndarray)
+def _plain(one) -> Any:
+    if isinstance(one, slice):
+        return slice(_plain(one.start), _plain(one.stop), _plain(one.step))
+    if type(one) is not Noted:
+        return one
+    base = one.base
+    return base if type(base) is np.ndarray and _is_same(base, one) else one.view(np.ndarray)
 
 
 @cache
@@ -401,7 +403,10 @@ def _done(function, arguments, options, takes_out):
         or not reads
         or (function is np.asarray and not given[0].flags.writeable)
     ):
-        return constant(found) if isinstance(found, np.ndarray) else found
+        if not isinstance(found, np.ndarray):
+            return found
+        recording.constant(found)
+        return noted(found)
     if isinstance(found, (list, tuple)):
         writes = []
         kept = _own(found, recording, writes)
@@ -477,38 +482,31 @@ def _is_whole(array: np.ndarray) -> bool:
 
 def arrays_in(nested) -> list[np.ndarray]:
     """Return the arrays of nested lists, tuples and dicts, in order."""
-    return [one for one in _leaves(nested) if isinstance(one, np.ndarray)]
-
-
-def _leaves(nested) -> list:
-    if isinstance(nested, dict):
-        nested = list(nested.values())
-    return [leaf for one in nested for leaf in _leaves(one)] if isinstance(nested, (list, tuple)) else [nested]
+    return [one for one in leaves_of(nested) if isinstance(one, np.ndarray)]
 
 
 def _own(found, recording, writes):
     """Return the same result in arrays of the recording's own."""
-    if found is None or hasattr(found, "renew"):
-        return found
-    if isinstance(found, (tuple, list)):
-        return type(found)(_own(one, recording, writes) for one in found)
-    if isinstance(found, dict):
-        return {name: _own(one, recording, writes) for name, one in found.items()}
-    if isinstance(found, np.ndarray) and recording.knows(found):
-        return found
-    kept = np.array(found)
-    writes.append(kept)
-    return kept
+
+    def own(one):
+        if hasattr(one, "renew"):
+            one.__rnnkit_opaque__ = Noted.__rnnkit_opaque__
+        if one is None or hasattr(one, "renew") or (isinstance(one, np.ndarray) and recording.knows(one)):
+            return one
+        writes.append(np.array(one))
+        return writes[-1]
+
+    return mapped(found, own)
 
 
 def _renewing(kept, run: Callable) -> Callable[[], None]:
     """Return an operation that copies a function's results into those of its first call."""
     if isinstance(kept, np.ndarray):  # most of them
         return lambda: _renew(kept, run())
-    own = _leaves(kept)
+    own = leaves_of(kept)
 
     def renew():
-        for one, found in zip(own, _leaves(run()), strict=True):
+        for one, found in zip(own, leaves_of(run()), strict=True):
             _renew(one, found)
 
     return renew

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from rnnkit.circumstances import circumstances
-from rnnkit.execution.assignments import by_attributes
 from rnnkit.execution.execution import build_lock
+from rnnkit.layers.support.assignments import by_attributes
 from rnnkit.steps.weight_options import WeightOptions
 from rnnkit.stored_weights import all_expanded
 
@@ -24,11 +24,6 @@ def all_layers(layer: Any) -> list[Any]:
 @by_attributes
 def _layers_below(layer: Any) -> list[Any]:
     return [one for part in layer._parts().values() for one in all_layers(part)]
-
-
-def takes_sequences(layer: Any) -> bool:
-    """Return whether a list of arrays is a list of sequences for a layer."""
-    return layer._padding is not None and not layer._takes_list
 
 
 def held_by(layer: Any) -> Any:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import is_own
-from rnnkit.execution.assignments import APART, Assigned, Changes, changeable, contents
-from rnnkit.execution.layer_tree import all_layers, held_arrays, held_by
 from rnnkit.identity import Same
+from rnnkit.layers.support.assignments import APART, Assigned, Changes, changeable, contents
+from rnnkit.layers.support.layer_tree import all_layers, held_arrays, held_by
 from rnnkit.stored_weights import StoredWeight
 
 _PLAIN = {bool, int, str, type(None)}

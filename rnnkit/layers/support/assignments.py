@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import is_own
+from rnnkit.layers.support.recording import unrepeatable
 
-# Attributes that no recording depends on: a call sets them itself, and stateful layers aren't repeated; fit sets them.
-PASSING = {"_kept", "_added_losses", "_generator", "_assigned", "history", "stop_training"}
+# Attributes that no recording depends on: a call sets them itself, and stateful layers aren't repeated; fit sets them;
+# of weights that are replaced `weights_replaced` is told.
+PASSING = {"_kept", "_added_losses", "_generator", "_assigned", "_own", "history", "stop_training"}
 PASSING |= {"_call_runner", "_vjp_runner", "_hvp_runners"}
 # Attributes that aren't compared: weights and executors in them are, and the others are for training.
-APART = {*PASSING, "_own", "_execution", "_graphs", "_compiled", "_update_runner"}
+APART = {*PASSING, "_execution", "_graphs", "_compiled", "_update_runner"}
+_NUMBERS = {int, float, np.float32, np.float64, np.ndarray}
 # Dicts and lists in which a program changes nothing.
 _INTERNAL = APART | set("_variables _variable_options _before_build _made_with _input_nesting _loss_trackers".split())
 
@@ -41,6 +44,21 @@ class Assigned:
 
     def __reduce__(self):
         return type(self), ()  # numbers are this process's
+
+
+class Watchful:
+    """Base of layers: what they compute repeatedly ends when an attribute is set, and no such call sets one."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "_generator":
+            unrepeatable(f"a call keeps {name!r}")
+        numbers = type(value) in _NUMBERS and type(self.__dict__.get(name)) in _NUMBERS
+        super().__setattr__(name, value)
+        assigned(self, name, numbers)
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        assigned(self, name)
 
 
 def assigned(layer: Any, name: str, numbers: bool = False) -> None:
@@ -138,13 +156,3 @@ def by_attributes(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def weights_replaced() -> None:
     """Note that weights of some layer were replaced."""
     Changes.weights = Changes.last = next(Changes.numbers)
-
-
-def last_change() -> int:
-    """Return the number of the last assignment to any layer, or replacement of weights."""
-    return Changes.last
-
-
-def last_replacement() -> int:
-    """Return the number of the last replacement of any layer's weights."""
-    return Changes.weights

@@ -15,11 +15,12 @@ import numpy as np
 
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.circumstances import FROZEN, USUAL, circumstances, standing_in
-from rnnkit.execution.assignments import Changes
-from rnnkit.execution.layer_tree import all_layers, takes_sequences
-from rnnkit.execution.watching import Watched, are_own, call_states, restore
-from rnnkit.recording import LARGEST, Recording, Unrepeatable, arrays_in, each_array, noted, plain
-from rnnkit.steps.nesting import like
+from rnnkit.layers.support.assignments import Changes, assigned
+from rnnkit.layers.support.facts import takes_sequences
+from rnnkit.layers.support.layer_tree import all_layers
+from rnnkit.layers.support.recording import LARGEST, Recording, Unrepeatable, arrays_in, noted, plain
+from rnnkit.layers.support.watching import Watched, are_own, call_states, restore
+from rnnkit.steps.nesting import like, mapped
 
 SURE = 2  # comparisons of a recording with the ordinary way: when it is made, and with other numbers
 _SMALL = 1 << 14  # bytes of several arrays that are copied in less time than their addresses are written
@@ -143,8 +144,10 @@ class Kind:
             for i, one in enumerate(results, len(arrays)):
                 if i not in self.redirected:
                     made[i - len(arrays)][...] = one
+        if type(result) is np.ndarray:
+            return made[0]
         each = iter(made)
-        return made[0] if type(result) is np.ndarray else each_array(result, lambda _: next(each))
+        return mapped(result, lambda one: next(each) if isinstance(one, np.ndarray) else one)
 
     def leave(self, *arrays: np.ndarray) -> None:
         """Leave arrays that took a place in the recording to a thread that was left behind, if there is one."""
@@ -182,6 +185,13 @@ class Runner:
             None,
         )  # one by `Kind.call`: `Changes.last`, threads, layer, kind
         self._watched = Watched()
+        self._is_paused = False
+
+    def pause(self, layer, is_paused: bool) -> None:
+        """Have calls done the ordinary way, or no more: after one that leaves losses, which the next one replaces."""
+        if is_paused != self._is_paused:
+            self._is_paused = is_paused
+            assigned(layer, "losses", numbers=True)  # there is no latest call to repeat
 
     def __reduce__(self):
         return type(self), (self._alone, self._lists)  # recordings are memory of this process
@@ -208,6 +218,8 @@ class Runner:
                     return result
         elif arguments and type(arguments[0]) in (list, tuple) and not self._lists and takes_sequences(layer):
             return None  # the calls on its buckets are repeated
+        if self._is_paused:
+            return None
         if arrays is arguments:
             key: tuple = threads, arguments[0].shape, arguments[0].dtype
         else:
