@@ -35,6 +35,7 @@ class Masking(OfOneArray):
     _open_axes = 2
     _axes = "batch, time"
     _stream_refusal = None
+    _finds_more = True
 
     def __init__(self, mask_value: Any = 0.0, **options: Unpack[LayerOptions]):
         super().__init__(**options)

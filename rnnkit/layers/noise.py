@@ -23,6 +23,7 @@ class Noise(OfOneArray):
     """
 
     _stream_refusal: str | None = None
+    _finds_more = True
     _noisy: Callable = np.multiply
 
     def _masks(self, mask, arrays, training):

@@ -29,6 +29,7 @@ class Traced(OwnWeights):
     """Base of layers that are a NumPy-style function of arrays and weights; a subclass has `_result`."""
 
     _unbatched: tuple[int, ...] = ()  # the places of the arrays that have no batch axis
+    _finds_more = False  # whether it finds masks, or draws arrays, where no mask is given
     _checked = False  # whether each graph is held against the function on numbers, as one of a user's has to be
 
     def __init__(self, **options: Unpack[LayerOptions]):

@@ -97,9 +97,11 @@ def _is_view(array) -> bool:
 def _is_function(layer: Layer, call: Call, tensors: list[SymbolicTensor]) -> bool:
     """Return whether a call of a layer is a function of arrays with a batch axis, and nothing else."""
     kind = type(layer)
-    if not isinstance(layer, Traced) or not is_own(kind) or kind._call is not Traced._call or layer._own:
+    if not isinstance(layer, Traced) or not is_own(kind) or kind._call is not Traced._call:
         return False
-    if kind._with_mask is not Layer._with_mask or layer.activity_regularizer or call.more or call.options:
+    if layer._own or layer._finds_more or layer.activity_regularizer or call.more or call.options:
+        return False
+    if kind._with_mask is not Layer._with_mask:
         return False
     kinds = "fb" if isinstance(layer, WholeArrays) else "f"
     given, made = ([tensors[number] for number in numbers] for numbers in (call.read(), call.outputs))

@@ -61,6 +61,23 @@ def of_a_function():
     return rk.Model(x, np.cumsum(scaled, axis=1) - x)
 
 
+def test_masks_that_are_found_and_draws_stay_layers():
+    """Between functions that are one, and their masks and draws come as they do without them."""
+    x = sequences()
+    masked = rk.Masking()(x * 2.0 + 0.0)
+    noisy = rk.Dropout(0.5, seed=1)(masked)
+    model = rk.Model(x, rk.LSTM(2, seed=2)(np.tanh(noisy) + noisy * 0.5))
+    kinds = [
+        type(layer).__name__ for layer in (model._graph.fused.layers[call.layer] for call in model._graph.fused.calls)
+    ]
+    assert kinds == ["Fused", "Masking", "Dropout", "Fused", "LSTM"]
+    (given,) = arrays((4, 5, 3))
+    given[:, 3:] = 0.0
+    np.testing.assert_array_equal(model(given), model(given[:, :3]))
+    found = [model(given, training=True) for _ in range(2)]
+    assert not np.array_equal(*found) and not np.array_equal(found[0], model(given))
+
+
 MODELS = {  # the model, the shapes of its inputs, and how many functions are one
     "standardized": (standardized, [(2, 5, 3)], [7]),
     "of_several": (of_several, [(2, 4, 3), (2, 4, 3)], [9]),
