@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import expit, logit, ndtri
 
+from rnnkit.backends.shared.thread_pool import at_most
 from rnnkit.cells.smoothing import level_and_season
 from rnnkit.forecast.data.covariates import Moments
 from rnnkit.forecast.data.history import History
@@ -52,6 +53,7 @@ _CONTINUED = 3  # times fewer of them, where a training begins with the weights 
 FEWEST, _MOST = 12, 60  # epochs, also for the parameters of new series; more would overfit small panels
 _READ_AT_ONCE = 2**16  # steps of all series per forecast
 _ROWS = 32  # series of a block in a batch of several blocks
+_FOR_A_THREAD = 4096  # states of the units in a batch from which on one more thread saves time
 _WARM = 12  # most first steps of a series without a loss
 
 
@@ -320,7 +322,8 @@ class _Training:
         for epoch in range(epochs):
             for given in self._drawn():
                 shared = _Weights(self.settings, self.shared, not self.fixed)
-                found = self.blocks.some(_pulled, shared, given)
+                with at_most(max(1, self.settings.batch_size * self.settings.units // _FOR_A_THREAD)):
+                    found = self.blocks.some(_pulled, shared, given)
                 total = max(sum(one.weight for one in found), np.finfo(np.float64).tiny)
                 shares = [one.weight / total for one in found]
                 if not self.fixed:

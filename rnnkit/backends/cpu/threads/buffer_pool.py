@@ -14,6 +14,7 @@ from rnnkit.backends.cpu.simd.aligned import aligned
 _lock = threading.Lock()
 _returned: deque[np.ndarray] = deque()  # not yet sorted into `_free`
 _free: dict[int, list[np.ndarray]] = {}  # by their bytes, those last that came back last
+_held = 0  # bytes of the free ones
 
 
 class _Loan:
@@ -50,19 +51,22 @@ def borrow(size: int, dtype) -> np.ndarray:
 
 def _take_back():
     """Add returned buffers to the free ones, and drop the oldest beyond the pool's limit."""
+    global _held
     while _returned:
         memory = _returned.popleft()
         several = _free.pop(memory.nbytes, [])
         several.append(memory)
         _free[memory.nbytes] = several
-    total = sum(size * len(several) for size, several in _free.items())
-    while total > tuning.POOL_KEPT:
-        total -= _taken(next(iter(_free)), 0).nbytes
+        _held += memory.nbytes
+    while _held > tuning.POOL_KEPT:
+        _taken(next(iter(_free)), 0)
 
 
 def _taken(size, at) -> np.ndarray:
     """Return one of the free buffers of a size, which is free no more."""
+    global _held
     found = _free[size].pop(at)
+    _held -= size
     if not _free[size]:
         del _free[size]
     return found
