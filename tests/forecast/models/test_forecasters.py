@@ -9,6 +9,7 @@ import pytest
 from forecasters_under_test import DEMAND, MAKE
 
 import rnnkit as rk
+from rnnkit.backends.shared.thread_pool import at_most
 from rnnkit.forecast import registry
 from rnnkit.forecast.models.direct import DirectForecaster
 from rnnkit.forecast.scoring.validation import cross_validation
@@ -310,12 +311,21 @@ def test_the_package_lists_its_names():
     assert set(MAKE) <= set(dir(rk.forecast))
 
 
-def test_many_series_are_fitted_in_blocks(panel, monkeypatch):
+@pytest.mark.parametrize("name", ["Theta", "ExponentialSmoothing", "Auto"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_many_series_are_fitted_in_blocks(name, threads, panel, monkeypatch):
+    """By one thread or several, which each take blocks; bounds and fitted values, too."""
     from rnnkit.forecast.models import forecaster
 
-    expected = MAKE["Theta"]().fit(panel).predict(3)
+    def found():
+        model = MAKE[name]().fit(panel)
+        return [*model.predict(3, level=80).values(), model.fitted()]
+
+    expected = found()
     monkeypatch.setattr(forecaster, "BLOCK", 2)
-    np.testing.assert_array_equal(MAKE["Theta"]().fit(panel).predict(3), expected)
+    with at_most(threads):
+        for one, other in zip(found(), expected, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 class Terminal(io.StringIO):
