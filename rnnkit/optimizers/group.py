@@ -64,7 +64,7 @@ class Rows:
             elif given.dtype != view.dtype:
                 opaque(_cast_into, view, given, writes=[view])
             elif given is not view:
-                opaque(np.copyto, view, given, writes=[view])
+                view[...] = given
 
     def squares(self, rows) -> dict[str, float]:
         """Return the sum of squares of each weight's part, in float64 and in a fixed order."""
