@@ -349,12 +349,17 @@ def noted(nested: Any) -> Any:
 @contextmanager
 def noting(owner: Any, *names: str) -> Iterator[None]:
     """Let the arrays in some attributes of an object be those of the call that is recorded."""
-    kept = {name: getattr(owner, name) for name in names}
-    vars(owner).update(noted(kept))
+    kept = [getattr(owner, name) for name in names]
+
+    def put(arrays):
+        for name, one in zip(names, arrays, strict=True):
+            object.__setattr__(owner, name, one)  # attributes that were ever reached by vars() take longer to read
+
+    put(noted(kept))
     try:
         yield
     finally:
-        vars(owner).update(kept)
+        put(kept)
 
 
 def plain(nested: Any) -> Any:
