@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import copy
+from dataclasses import KW_ONLY
 from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.held_out import Calibration, Ends, centred, leads_of
-from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
+from rnnkit.forecast.fitting.profiles import Profiles, are_apart, periods_of
 from rnnkit.forecast.models import demand
 from rnnkit.forecast.models.autoregression import Autoregression, able
 from rnnkit.forecast.models.exponential_smoothing import FORMS, ExponentialSmoothing
@@ -25,11 +26,10 @@ from rnnkit.forecast.models.forecaster import (
     Fitted,
     Forecaster,
     absolute,
-    checked_columns,
-    checked_levels,
     forecast_in_blocks,
     in_blocks,
     parts_with_effects,
+    with_arguments,
     with_effects,
     without_effects,
 )
@@ -58,10 +58,12 @@ _PANEL = 100  # least series for training a network
 _USUAL, _NETWORK_POWER = 0.4, 2.0  # the network's share at equal errors, and the power of their inverse ratio
 _WIDER = 1.03  # later errors over those at a series' only end, which its weights were chosen by
 _GRID = np.linspace(0.0, 1.0, 41)  # candidate shares
+_MODELS: Any = ("theta", "smoothing", "last cycle", "autoregression", "network")
 _POINTS = (None, "mean", "median")
 _EVENLY = (np.arange(20) + 0.5) / 20  # probabilities of quantiles whose mean is that of the distribution
 
 
+@with_arguments
 class Auto(Together):
     """A combination of exponential smoothing, Theta models, an autoregression and a network, with calibrated bands.
 
@@ -120,30 +122,22 @@ class Auto(Together):
     array([50. , 55. , 58.7])
     """
 
-    future_covariates: Any
-    past_covariates: Any
+    season: int | Sequence[int] | None = None
+    level: Sequence[float] | float = LEVEL
+    seed: int = 0
+    _: KW_ONLY
+    past_covariates: Sequence[str] = ()
+    future_covariates: Sequence[str] = ()
+    point: str | None = None
     reads_covariates = True
     _several_seasons = True
-    models: Any = ("theta", "smoothing", "last cycle", "autoregression", "network")
+    models = _MODELS
 
-    def __init__(
-        self,
-        season: int | Sequence[int] | None = None,
-        level: Sequence[float] | float = LEVEL,
-        seed: int = 0,
-        *,
-        past_covariates: Sequence[str] = (),
-        future_covariates: Sequence[str] = (),
-        point: str | None = None,
-    ):
-        super().__init__()
-        if point not in _POINTS:
-            raise ValueError(f"expected point to be 'mean', 'median' or None; got {point!r}")
-        self.point: Any = point
-        self.season: Any = checked_season(season)
-        self.level: Any = checked_levels(level)
-        self.seed: int = whole(seed, "seed", 0)
-        self.past_covariates, self.future_covariates = checked_columns(past_covariates, future_covariates)
+    def __post_init__(self):
+        super().__post_init__()
+        if self.point not in _POINTS:
+            raise ValueError(f"expected point to be 'mean', 'median' or None; got {self.point!r}")
+        self.seed = whole(self.seed, "seed", 0)
 
     @property
     def weights(self) -> np.ndarray:
@@ -245,7 +239,7 @@ class Auto(Together):
         return 2 + epochs  # one stage for the other models
 
     def _learned(self, series: Blocks, progress: Progress = None):
-        self.models = Auto.models  # not those of a file
+        self.models = _MODELS  # not those of a file
         seasons = self._seasons_of(series)
         leads = leads_of(seasons[0])
         series, demands = demand.split(series, seasons[0])
@@ -469,8 +463,8 @@ class Auto(Together):
 
 
 _EARLIER = ("theta", "standard theta", "smoothing", "damped", "last cycle", "autoregression", "network")  # of files
-_FITTED = Auto.models[:-1]  # the models but the network
-_WHOLE = Auto.models[-3:-1]  # those that take values with their seasons
+_FITTED = _MODELS[:-1]  # the models but the network
+_WHOLE = _MODELS[-3:-1]  # those that take values with their seasons
 
 
 def _spread_out(array, mask) -> np.ndarray:

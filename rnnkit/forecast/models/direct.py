@@ -8,12 +8,11 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from rnnkit.arguments import whole
 from rnnkit.forecast import saving
 from rnnkit.forecast.data.history import History, check_features
 from rnnkit.forecast.fitting.readout import short_note
 from rnnkit.forecast.fitting.scale import Scale
-from rnnkit.forecast.models.forecaster import Forecaster, checked_columns, checked_levels
+from rnnkit.forecast.models.forecaster import Forecaster
 from rnnkit.hints import Array
 from rnnkit.layers.support.layer_tree import arrays_by_name
 from rnnkit.serialization.array_files import below
@@ -40,12 +39,6 @@ class DirectForecaster(Forecaster):
     _going_on: Callable[[ForecastState], Iterator[np.ndarray]]  # endless forecasts (…, B, leads) of the next steps
     _prepare_parts: Callable[[Mapping[str, np.ndarray]], None]  # makes the layers whose weights a file has
     _ends: tuple[History, ForecastState] | None = None  # a history and the state at its end
-
-    def __init__(self, horizon: int, past_covariates: Sequence[str], level: Any):
-        super().__init__()
-        self.horizon = whole(horizon, "horizon", 1)
-        self.past_covariates, _ = checked_columns(past_covariates, ())
-        self.level = checked_levels(level)
 
     @property
     def note(self) -> str | None:

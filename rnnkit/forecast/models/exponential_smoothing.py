@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnkit.arguments import whole
 from rnnkit.cells.smoothing import additive_smoothing, multiplicative_smoothing
 from rnnkit.forecast.data.history import UnfitSeries
 from rnnkit.forecast.fitting.decomposition import known_means, known_sums, seasonal_factors
 from rnnkit.forecast.fitting.profiles import periods_of
 from rnnkit.forecast.fitting.side_by_side import SideBySide
-from rnnkit.forecast.models.forecaster import Ahead, SmoothingForecaster
+from rnnkit.forecast.models.forecaster import Ahead, SmoothingForecaster, with_arguments
 from rnnkit.optimizers.rowwise import minimize_rows
 
 _LOW, _HIGH = 1e-4, 0.9999  # of α, of β / α and of γ / (1 - α)
@@ -44,6 +44,7 @@ class _Group(NamedTuple):
         return multiplicative_smoothing if self.multiplicative else additive_smoothing
 
 
+@with_arguments
 class ExponentialSmoothing(SmoothingForecaster):
     """Exponential smoothing in state space form, with the form of each series chosen by AICc.
 
@@ -79,29 +80,24 @@ class ExponentialSmoothing(SmoothingForecaster):
     array([90., 92., 94.])
     """
 
-    def __init__(
-        self,
-        season: int | Sequence[int] | None = None,
-        form: str | Sequence[str] = "auto",
-        iterations: int = 60,
-        *,
-        future_covariates: Sequence[str] = (),
-        temporal: bool = False,
-    ):
-        super().__init__(season, future_covariates)
-        self._forms: tuple[str, ...] = FORMS
-        if form != "auto":
-            self._forms = (form,) if isinstance(form, str) else tuple(form)
+    season: int | Sequence[int] | None = None
+    form: str | Sequence[str] = "auto"
+    iterations: int = 60
+    _: KW_ONLY
+    future_covariates: Sequence[str] = ()
+    temporal: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        form = self.form = self.form if isinstance(self.form, str) else list(self.form)
+        self._forms = FORMS if form == "auto" else np.atleast_1d(form).tolist()
         if not self._forms or not set(self._forms) <= set(FORMS):
             raise ValueError(f"expected form to be 'auto', or one or several of {', '.join(FORMS)}; got {form!r}")
         self._takes_seasons = all(known[-1] != "N" for known in self._forms)
         if self._takes_seasons and (self.season == 1 or isinstance(self.season, list)):
-            raise ValueError(f"expected a season for the form {form!r}, a single one; got {season!r}")
-        if temporal and self._takes_seasons:
+            raise ValueError(f"expected a season for the form {form!r}, a single one; got {self.season!r}")
+        if self.temporal and self._takes_seasons:
             raise ValueError(f"expected a form without a season for temporal=True; got {form!r}")
-        self.temporal = bool(temporal)
-        self.form: Any = form if isinstance(form, str) else list(form)
-        self.iterations: Any = whole(iterations, "iterations", 1)
 
     @property
     def forms(self) -> list[str]:
@@ -123,7 +119,7 @@ class ExponentialSmoothing(SmoothingForecaster):
     def _groups(self) -> list[tuple[_Group, list[int]]]:
         """Return the groups of forms, and the trends to try in each."""
         groups = []
-        for period in sorted({1, self.season or 1}):
+        for period in sorted({1, *periods_of(self.season)}):
             for multiplicative in (False, True):
                 group = _Group(multiplicative, period)
                 trends = [i for i in range(len(TRENDS)) if FORMS[group.form(i)] in self._forms]
@@ -153,7 +149,7 @@ class ExponentialSmoothing(SmoothingForecaster):
             "parameters": np.zeros((count, 4)),
             "level": np.zeros(count),
             "trend": np.zeros(count),
-            "season": np.zeros((count, self.season or 1)),
+            "season": np.zeros((count, periods_of(self.season)[0])),
             "centre": np.zeros(count),
             "width": np.ones(count),
             "variance": np.zeros(count),

@@ -7,14 +7,15 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar, dataclass_transform
 
 import numpy as np
 from scipy.special import ndtri
 
 from rnnkit import allocation
-from rnnkit.arguments import whole
+from rnnkit.arguments import number_from_zero, whole
 from rnnkit.arrays import real
 from rnnkit.backends.shared.thread_pool import at_most, get_num_threads, run_blocks
 from rnnkit.callbacks.stages import progress_bar
@@ -62,12 +63,20 @@ class Fitted(NamedTuple):
     panel: dict[str, np.ndarray]  # common to all series
 
 
+class _Signature:
+    """The signature of a forecaster's class, that of ``__init__``."""
+
+    def __get__(self, forecaster: Any, kind: type) -> inspect.Signature:
+        signature = inspect.signature(kind.__init__)  # type: ignore[misc]
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
 class Forecaster(Shown):
     """Series in, forecasts and bands out.
 
     A subclass defines ``_fitted(values, lengths)``, which returns arrays with a row for each series, by name, and
     ``_ahead(values, lengths, fitted, h)``, which returns an `Ahead`. It keeps the arguments of ``__init__`` as
-    attributes; descriptions of arguments in a base are those of its subclasses too.
+    attributes; those of rnnkit are `with_arguments`, which `_CHECKED` says how to check.
 
     Parameters
     ----------
@@ -75,9 +84,9 @@ class Forecaster(Shown):
         Percentages of the bands that `predict` gives by default.
     """
 
-    __signature__: inspect.Signature
+    __signature__ = _Signature()
     season: Any = None
-    level: Sequence[float] = LEVEL
+    level: Any = LEVEL
     past_covariates: Sequence[str] = ()  # columns of a table, known up to now
     future_covariates: Sequence[str] = ()  # columns known ahead
     reads_covariates = False
@@ -89,12 +98,8 @@ class Forecaster(Shown):
     _no_season: int | None = None  # the `season` of series that have none
     _usual_h: Any = 1
     _usual_quantiles: Any = (0.1, 0.5, 0.9)
-
-    def __init_subclass__(cls, **given: Any):
-        super().__init_subclass__(**given)
-        signature = inspect.signature(cls.__init__)
-        cls.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])
-        describe_by_bases(cls)
+    layer: Any = None
+    _layers: Mapping[str, Any] = {}  # those that `layer` may name
 
     def __new__(cls, *given: Any, **named: Any) -> Self:
         """Make a forecaster; a TypeError for what other libraries call an argument."""
@@ -108,6 +113,18 @@ class Forecaster(Shown):
         self._model: dict[str, np.ndarray] = {}
         self._panel: dict[str, np.ndarray] = {}
         self._partitions: Any = None  # series in partitions of Dask, instead of a history
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name in _CHECKED and not (value is None and getattr(type(self), name) is None):
+                setattr(self, name, _CHECKED[name](value, name))
+        if "season" in vars(self) and self.season is not None:
+            least = self._no_season or 2
+            self.season = checked_season(self.season) if self._several_seasons else whole(self.season, "season", least)
+        if self._layers and self.layer not in self._layers:
+            raise ValueError(f"expected layer to be one of {', '.join(self._layers)}; got {self.layer!r}")
+        self.past_covariates, self.future_covariates = checked_columns(self.past_covariates, self.future_covariates)
+        Forecaster.__init__(self)
 
     @property
     def name(self) -> str:
@@ -847,12 +864,49 @@ class Forecaster(Shown):
         return forecaster
 
 
-def checked_levels(level) -> list[float]:
+Made = TypeVar("Made", bound=type[Forecaster])
+
+
+@dataclass_transform(eq_default=False)
+def with_arguments(kind: Made) -> Made:
+    """Make the annotated attributes of a forecaster's class the arguments of its ``__init__``, as in a dataclass.
+
+    Descriptions of arguments in a base are those of its subclasses too.
+    """
+    dataclass(eq=False, repr=False)(kind)
+    describe_by_bases(kind)
+    return kind
+
+
+def _positive(value: Any, name: str) -> float:
+    if not number_from_zero(value, name):
+        raise ValueError(f"expected {name} above 0; got {value!r}")
+    return float(value)
+
+
+def _share(value: Any, name: str) -> float:
+    if not (isinstance(value, (int, float)) and 0 < value <= 1):
+        raise ValueError(f"expected {name} above 0 and up to 1; got {value!r}")
+    return float(value)
+
+
+def checked_levels(level, name: str = "level") -> list[float]:
     """Return percentages as a sorted list without duplicates; a ValueError for one outside [1, 100), or none."""
     levels = np.atleast_1d(real(level, "level").astype(np.float64))
     if levels.ndim != 1 or not levels.size or not ((levels >= 1) & (levels < 100)).all():
         raise ValueError(f"expected level to be percentages from 1 to below 100, such as [80, 95]; got {level!r}")
     return np.unique(levels).tolist()
+
+
+_COUNTS = "horizon", "leads", "units", "networks", "window", "epochs", "batch_size", "iterations"
+_CHECKED: dict[str, Callable[[Any, str], Any]] = {  # what arguments are converted to, by their names
+    **dict.fromkeys(_COUNTS, partial(whole, least=1)),
+    "washout": partial(whole, least=0),
+    **dict.fromkeys(("alpha", "beta"), _share),
+    "learning_rate": _positive,
+    "level": checked_levels,
+    **dict.fromkeys(("calibrate", "temporal"), lambda value, _: bool(value)),
+}
 
 
 def checked_columns(past: Sequence[str], future: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -958,11 +1012,6 @@ class SeasonalForecaster(Forecaster):
 
     _several_seasons = True
     _takes_seasons: bool = False  # whether the model itself takes such seasons
-
-    def __init__(self, season: int | Sequence[int] | None = None, future_covariates: Sequence[str] = ()):
-        super().__init__()
-        self.season: Any = checked_season(season)
-        self.future_covariates = checked_columns((), future_covariates)[1]
 
     def _with(self, season) -> Self:
         return type(self)(**self._settings() | {"season": season})
