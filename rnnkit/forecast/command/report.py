@@ -12,7 +12,6 @@ import numpy as np
 
 from rnnkit.callbacks.stages import Progress
 from rnnkit.forecast import saving
-from rnnkit.forecast.command.inputs import series_name
 from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.files import Series
 from rnnkit.forecast.data.frames import SeriesFrame
@@ -127,6 +126,11 @@ class Report:
         by = scores["mase"] if np.isfinite(scores["mase"]).any() else scores["mae"]
         order = np.argsort(by, kind="stable")
         return order[np.isfinite(by[order])]
+
+
+def series_name(frame: SeriesFrame, place: int) -> str:
+    """The id of a series, or the column of a single one."""
+    return frame.names.target if frame.ids == [None] else str(frame.ids[place])
 
 
 def first_origin(length: int) -> int:
