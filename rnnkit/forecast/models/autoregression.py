@@ -46,6 +46,8 @@ class Autoregression(SeasonalForecaster):
         return {"able": able(values, periods_of(self.season)[0])}
 
     def _ahead(self, values, lengths, fitted, h) -> Ahead:
+        if h is None:
+            return self._within(values, lengths, fitted)
         held, known = hold(values), ~np.isnan(values)
         moves = np.diff(held, axis=1)
         count = known.sum(axis=1) - 1
@@ -59,7 +61,7 @@ class Autoregression(SeasonalForecaster):
             forecast[rows], spread[rows] = found[:, :, -h:]
         return Ahead(forecast, spread, np.zeros(len(values), bool))
 
-    def _within(self, values, lengths, fitted, h) -> Ahead:
+    def _within(self, values, lengths, fitted) -> Ahead:
         forecast, spread = np.full((2, *values.shape), np.nan)
         held = np.where(np.cumsum(~np.isnan(values), axis=1) > 0, hold(values), np.nan)
         for row, length in enumerate(lengths):

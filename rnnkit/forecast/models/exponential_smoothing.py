@@ -12,7 +12,7 @@ from rnnkit.cells.smoothing import additive_smoothing, multiplicative_smoothing
 from rnnkit.forecast.data.history import UnfitSeries
 from rnnkit.forecast.fitting.decomposition import known_means, known_sums, seasonal_factors
 from rnnkit.forecast.fitting.profiles import periods_of
-from rnnkit.forecast.fitting.side_by_side import SideBySide
+from rnnkit.forecast.fitting.side_by_side import SideBySide, outputs, steps_of
 from rnnkit.forecast.models.forecaster import Ahead, SmoothingForecaster, with_arguments
 from rnnkit.optimizers.rowwise import minimize_rows
 
@@ -171,20 +171,18 @@ class ExponentialSmoothing(SmoothingForecaster):
 
     # Forecasts
 
-    def _at(self, values, lengths, fitted, steps) -> Ahead:
-        h = max(int(steps.max()) + 1 - values.shape[1], 0)
+    def _ahead(self, values, lengths, fitted, h) -> Ahead:
+        steps = steps_of(values, lengths, h)
         forecast, spread = np.empty(steps.shape), np.empty(steps.shape)
         of_logarithms = np.array([FORMS[i][0] == "M" for i in fitted["form"]], bool)
         lead = np.maximum(steps - lengths[:, None], 0)
         for group, rows in self._rows_of_groups(fitted):
             scale = _Scale(fitted["centre"][rows], fitted["width"][rows])
-            longer = np.full((len(rows), values.shape[1] + h), np.nan)
-            longer[:, : values.shape[1]] = scale.scaled(values[rows])
-            series = SideBySide(group.make, longer, lengths[rows] + h, period=group.period)
             states = [fitted["level"][rows], fitted["trend"][rows], fitted["season"][rows, : group.period]]
-            run = series.run(np.arange(len(rows)), fitted["parameters"][rows], states)
-            forecast[rows] = scale.restored(np.take_along_axis(run, steps[rows], axis=1))
-            weights = _coefficients(fitted["parameters"][rows], group.period, int(lead.max()) + 1)
+            scaled, parameters = scale.scaled(values[rows]), fitted["parameters"][rows]
+            run = outputs(group.make, scaled, lengths[rows], h, parameters, states, period=group.period)
+            forecast[rows] = scale.restored(run)
+            weights = _coefficients(parameters, group.period, int(lead.max()) + 1)
             growth = 1 + np.cumsum(np.pad(weights**2, ((0, 0), (1, 0))), axis=1)  # from one step ahead on
             variance = fitted["variance"][rows, None] * np.take_along_axis(growth, lead[rows], axis=1)
             if group.multiplicative:
@@ -195,7 +193,7 @@ class ExponentialSmoothing(SmoothingForecaster):
 
     def _parts(self, values: Any, lengths: Any, fitted: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the columns ``(N, T)`` of `components`; states follow from the forecasts and their errors."""
-        said = self._within(values, lengths, fitted, 0).forecast
+        said = self._ahead(values, lengths, fitted, None).forecast
         level, trend = np.zeros((2, *values.shape))
         for group, rows in self._rows_of_groups(fitted):
             scale = _Scale(fitted["centre"][rows], fitted["width"][rows])

@@ -27,6 +27,7 @@ from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.history import History, UnfitSeries, handler_of
 from rnnkit.forecast.fitting import regression
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
+from rnnkit.forecast.fitting.side_by_side import steps_of
 from rnnkit.forecast.fitting.temporal import agreed, means_over
 from rnnkit.forecast.models import inspection
 from rnnkit.forecast.models.inspection import between, counted_series, spanned
@@ -935,9 +936,9 @@ def in_blocks(fit: Callable, values, lengths, *more) -> dict[str, np.ndarray]:
     return {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
 
 
-def forecast_in_blocks(ahead: Callable, history: History, fitted: dict[str, np.ndarray], h: int) -> Ahead:
+def forecast_in_blocks(ahead: Callable, history: History, fitted: dict[str, np.ndarray], h: int | None) -> Ahead:
     """Forecast a block of series at a time with `ahead`, with NaN for lacking steps; see `History.nonnegative`."""
-    forecast, spread = np.full((2, len(history.lengths), h), np.nan)
+    forecast, spread = np.full((2, len(history.lengths), h or history.values.shape[1]), np.nan)
     of_logarithms = np.zeros(len(forecast), bool)
 
     def compute(rows: slice) -> None:
@@ -973,14 +974,13 @@ def without_effects(history: History, season: int) -> tuple[History, dict[str, n
     return history._replace(values=history.values - regression.added(found, future, history.times)), found
 
 
-def with_effects(history: History, fitted: dict[str, np.ndarray], forecast: Callable, steps=None) -> Ahead:
-    """Return ``forecast(rest)`` of what covariates leave, with what they add at steps ``(N, S)``, or at all."""
+def with_effects(history: History, fitted: dict[str, np.ndarray], forecast: Callable, h: int | None) -> Ahead:
+    """Return ``forecast(rest)`` of what covariates leave, with what they add at `steps_of` the series."""
     if "effect" not in fitted:
         return forecast(history)
     future = history.known_besides.future
-    more = regression.added(fitted, future, history.times)
-    ahead = forecast(history._replace(values=history.values - more))
-    said = ahead.forecast + (more if steps is None else regression.added(fitted, future, steps))
+    ahead = forecast(history._replace(values=history.values - regression.added(fitted, future, history.times)))
+    said = ahead.forecast + regression.added(fitted, future, steps_of(history.values, history.lengths, h))
     said = np.where(history.nonnegative[:, None], np.maximum(said, 0.0), said)
     return Ahead(said, absolute(ahead), np.zeros(len(said), bool))
 
@@ -998,7 +998,7 @@ class SeasonalForecaster(Forecaster):
 
     The effects of columns that are known ahead are taken out first (`rnnkit.forecast.fitting.regression`), then several
     seasons, or one of more than 60 steps, as far as a series has them (`rnnkit.forecast.fitting.profiles.Profiles`).
-    A subclass defines ``_within(values, lengths, fitted, h)`` besides, which forecasts all steps ``(N, T)``.
+    A subclass's ``_ahead`` forecasts each step ``(N, T)`` from the values before it where `h` is None.
 
     Parameters
     ----------
@@ -1028,23 +1028,20 @@ class SeasonalForecaster(Forecaster):
         apart = Profiles.of(values, lengths, periods)
         return self._with(1)._fitted(apart.rest, lengths) | {"seasons": apart.found}
 
-    def _ahead_of(self, history, h):
-        forecast = lambda rest: forecast_in_blocks(partial(self._apart, "_ahead"), rest, self._model, h)
-        return with_effects(history, self._model, forecast, history.lengths[:, None] + np.arange(h))
+    def _ahead_of(self, history, h=None):
+        forecast = lambda rest: forecast_in_blocks(self._apart, rest, self._model, h)
+        return with_effects(history, self._model, forecast, h)
 
     def _inside(self, history):
-        steps = history.values.shape[1]
-        forecast = lambda rest: forecast_in_blocks(partial(self._apart, "_within"), rest, self._model, steps)
-        return with_effects(history, self._model, forecast)
+        return self._ahead_of(history)
 
-    def _apart(self, of: str, values, lengths, fitted, h) -> Ahead:
-        """Return forecasts by the method `of`, ``_ahead`` or ``_within``, with the seasons that are apart."""
+    def _apart(self, values, lengths, fitted, h: int | None) -> Ahead:
+        """Return forecasts, with the seasons that are apart."""
         if "seasons" not in fitted:
-            return getattr(self._with(self._periods), of)(values, lengths, fitted, h)
+            return self._with(self._periods)._ahead(values, lengths, fitted, h)
         apart = Profiles.of(values, lengths, self._periods, fitted["seasons"])
-        ahead = getattr(self._with(1), of)(apart.rest, lengths, fitted, h)
-        restored = apart.restored(ahead.forecast, absolute(ahead), h if of == "_ahead" else None)
-        return Ahead(*restored, np.zeros(len(values), bool))
+        ahead = self._with(1)._ahead(apart.rest, lengths, fitted, h)
+        return Ahead(*apart.restored(ahead.forecast, absolute(ahead), h), np.zeros(len(values), bool))
 
 
 def absolute(ahead: Ahead) -> np.ndarray:
@@ -1053,7 +1050,7 @@ def absolute(ahead: Ahead) -> np.ndarray:
 
 
 class SmoothingForecaster(SeasonalForecaster):
-    """A seasonal forecaster whose recurrence gives the forecasts of all steps, by a subclass's ``_at`` and ``_parts``.
+    """A seasonal forecaster whose recurrence also has components, by a subclass's ``_parts``.
 
     Parameters
     ----------
@@ -1064,15 +1061,14 @@ class SmoothingForecaster(SeasonalForecaster):
     """
 
     temporal: bool = False  # whether forecasts agree with those of means over parts of a season
-    _at: Callable[..., Ahead]  # of steps (N, S): one step ahead up to each series' end, and those after it
     _parts: Callable[..., dict[str, np.ndarray]]  # the columns of `components` (N, T)
 
-    def _apart(self, of: str, values, lengths, fitted, h) -> Ahead:
-        season, inside = self._periods[0], of == "_within"
-        if inside or not self.temporal or season == 1 or are_apart(self._periods):
-            return super()._apart(of, values, lengths, fitted, h)
+    def _apart(self, values, lengths, fitted, h) -> Ahead:
+        season = self._periods[0]
+        if h is None or not self.temporal or season == 1 or are_apart(self._periods):
+            return super()._apart(values, lengths, fitted, h)
         whole = -(-h // season) * season
-        ahead = super()._apart(of, values, lengths, fitted, whole)
+        ahead = super()._apart(values, lengths, fitted, whole)
         found = {1: ahead.forecast}
         for size in [one for one in range(2, season + 1) if season % one == 0]:
             (means, count), model = means_over(values, lengths, size), self._with(season // size)
@@ -1080,12 +1076,6 @@ class SmoothingForecaster(SeasonalForecaster):
             own = ahead.forecast.reshape(len(values), -1, size).mean(axis=2)
             found[size] = np.where((count < _FEWEST)[:, None], own, said)
         return Ahead(agreed(found, season)[:, :h], ahead.spread[:, :h], ahead.of_logarithms)
-
-    def _ahead(self, values, lengths, fitted, h) -> Ahead:
-        return self._at(values, lengths, fitted, lengths[:, None] + np.arange(h))
-
-    def _within(self, values, lengths, fitted, h) -> Ahead:
-        return self._at(values, lengths, fitted, np.broadcast_to(np.arange(values.shape[1]), values.shape))
 
     def _components(self, history):
         parts = lambda values: self._parts_apart(values, history.lengths, self._model)

@@ -135,11 +135,8 @@ class GlobalRNN(Together):
         settings = {name: getattr(self, name) for name in _NETWORK}
         return SmoothedNetwork(int(sizes["season"]), int(sizes["leads"]), **settings)
 
-    def _ahead_of(self, history: History, h: int) -> Ahead:
+    def _ahead_of(self, history: History, h: int | None = None) -> Ahead:
         return self._network().ahead(history, Fitted(self._model, self._panel), h)
-
-    def _inside(self, history: History) -> Ahead:
-        return self._network().ahead(history, Fitted(self._model, self._panel))
 
 
 def ahead_of_ends(network: SmoothedNetwork, ends: Blocks, progress: Progress = None):

@@ -7,7 +7,7 @@ import numpy as np
 from rnnkit.cells.smoothing import additive_smoothing, croston, tsb
 from rnnkit.forecast.data.history import UnfitSeries
 from rnnkit.forecast.fitting.decomposition import known_means
-from rnnkit.forecast.fitting.side_by_side import SideBySide
+from rnnkit.forecast.fitting.side_by_side import outputs
 from rnnkit.forecast.fitting.temporal import means_over
 from rnnkit.forecast.models.forecaster import Ahead, Forecaster, with_arguments
 
@@ -164,9 +164,8 @@ class ADIDA(IMAPA):
 
 def _after(make, values, lengths, constants, states, **settings) -> np.ndarray:
     """Return the outputs ``(N,)`` of a cell one step after the series' ends."""
-    rows, longer = np.arange(len(values)), np.concatenate([values, np.full((len(values), 1), np.nan)], axis=1)
-    series = SideBySide(make, longer, lengths + 1, **settings)
-    return series.run(rows, np.tile(np.array(constants, float), (len(rows), 1)), states)[rows, lengths]
+    constants = np.tile(np.array(constants, float), (len(values), 1))
+    return outputs(make, values, lengths, 1, constants, states, **settings)[:, 0]
 
 
 def is_intermittent(values) -> np.ndarray:

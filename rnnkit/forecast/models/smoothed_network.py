@@ -376,29 +376,23 @@ def summed(gradients: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.sum([one[name] for one in gradients], axis=0) for name in gradients[0]}
 
 
-class _Own(threading.local):
-    """The last network used by a thread."""
-
-    network: _Network | None = None
-    made_for: Any = None
-    arrays: Any = None
-
-    def with_weights(self, weights: _Weights) -> _Network:
-        made_for = {**vars(weights.settings), "inputs": len(weights.arrays["layer/kernel"])}
-        if self.network is None or self.made_for != made_for:
-            self.network, self.made_for = _Network.of(weights.settings, weights.arrays), made_for
-        elif self.arrays is not weights.arrays:
-            self.network.shared = weights.arrays
-        self.arrays = weights.arrays
-        return self.network
+_own = threading.local()  # the last network used by a thread, what it was made for, and its weights
 
 
-_own = _Own()
+def _network_with(weights: _Weights) -> _Network:
+    """Return the thread's network, with these weights."""
+    made_for = {**vars(weights.settings), "inputs": len(weights.arrays["layer/kernel"])}
+    if getattr(_own, "made_for", None) != made_for:
+        _own.network, _own.made_for = _Network.of(weights.settings, weights.arrays), made_for
+    elif _own.arrays is not weights.arrays:
+        _own.network.shared = weights.arrays
+    _own.arrays = weights.arrays
+    return _own.network
 
 
 def _pulled(every: Normalized, weights: _Weights, piece: _Piece) -> _Pulled:
     """Return gradients of a piece's loss by the shared weights and by each series' own parameters."""
-    network, leads = _own.with_weights(weights), weights.settings.leads
+    network, leads = _network_with(weights), weights.settings.leads
     settings, start, rows = weights.settings, piece.start, piece.rows
     series = part(every, rows, int(every.lengths[rows].max()))
     count, steps = series.z.shape

@@ -10,7 +10,7 @@ import numpy as np
 from rnnkit.cells.smoothing import dynamic_theta
 from rnnkit.forecast.fitting.decomposition import is_seasonal, known_means, known_sums, seasonal_factors
 from rnnkit.forecast.fitting.profiles import LEAST_GAIN, periods_of, predicted
-from rnnkit.forecast.fitting.side_by_side import SideBySide
+from rnnkit.forecast.fitting.side_by_side import SideBySide, outputs, steps_of
 from rnnkit.forecast.models.forecaster import Ahead, SmoothingForecaster, known_once, with_arguments
 from rnnkit.optimizers.rowwise import minimize_rows
 
@@ -113,13 +113,11 @@ class Theta(SmoothingForecaster):
             "variance": variance,
         }
 
-    def _at(self, values, lengths, fitted, steps) -> Ahead:
-        count, h = len(values), max(int(steps.max()) + 1 - values.shape[1], 0)
+    def _ahead(self, values, lengths, fitted, h) -> Ahead:
+        count, steps = len(values), steps_of(values, lengths, h)
         rest = _adjusted(values, fitted["season"], fitted["ratios"]) / fitted["scale"][:, None]
-        longer = np.concatenate([rest, np.full((count, h), np.nan)], axis=1)
-        series = SideBySide(dynamic_theta, longer, lengths + h)
-        run = series.run(np.arange(count), fitted["parameters"], _states(fitted["level"]))
-        forecast = np.take_along_axis(run, steps, axis=1) * fitted["scale"][:, None]
+        run = outputs(dynamic_theta, rest, lengths, h, fitted["parameters"], _states(fitted["level"]))
+        forecast = run * fitted["scale"][:, None]
         season = np.take_along_axis(fitted["season"], steps % fitted["season"].shape[1], axis=1)
         ratios = fitted["ratios"][:, None]
         # The variance of simple exponential smoothing: the model is one around its line.
@@ -130,7 +128,7 @@ class Theta(SmoothingForecaster):
         return Ahead(forecast, spread, np.zeros(count, bool))
 
     def _parts(self, values, lengths, fitted) -> dict[str, np.ndarray]:
-        said, season = self._within(values, lengths, fitted, 0).forecast, fitted["season"]
+        said, season = self._ahead(values, lengths, fitted, None).forecast, fitted["season"]
         each = season[:, np.arange(said.shape[1]) % season.shape[1]]
         level = np.where(fitted["ratios"][:, None], said / each, said - each)
         return {"level": level, "season": said - level, "remainder": values - said}

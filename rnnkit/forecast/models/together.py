@@ -25,6 +25,7 @@ class Together(Forecaster):
     """A forecaster that learns from all series together; subclasses define ``_learned`` and ``_completed``."""
 
     _learned: Callable[..., tuple[list[Rows], Rows]]  # of `Blocks`: the arrays of each block, and those of all series
+    _ahead_of: Callable[..., Ahead]  # without `h` of each step of the series
     _completed: Callable[[History, Rows, Rows], Rows]  # all arrays of a block's series, from the learned ones
     _bands_are = "drawn from the errors at held-out ends of the series"
     _no_season = 1  # without one, `fit` would search for it
@@ -32,6 +33,9 @@ class Together(Forecaster):
     def _fit(self, history: History, progress: Progress = None) -> Fitted:
         (found,), panel = self._learned(Blocks([history]), progress)
         return Fitted(self._completed(history, found, panel), panel)
+
+    def _inside(self, history: History) -> Ahead:
+        return self._ahead_of(history)
 
     def _deviations(self, ahead: Ahead, probabilities) -> np.ndarray:
         calibration = Calibration(self._panel["errors"], self._panel["counts"])
