@@ -26,9 +26,9 @@ from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.history import History, UnfitSeries, handler_of
 from rnnkit.forecast.fitting import regression
+from rnnkit.forecast.fitting.hierarchy import agreed, means_over
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
 from rnnkit.forecast.fitting.side_by_side import steps_of
-from rnnkit.forecast.fitting.temporal import agreed, means_over
 from rnnkit.forecast.models import inspection
 from rnnkit.forecast.models.inspection import between, counted_series, spanned
 from rnnkit.forecast.plots import Drawn, residual_pictures, small_multiples, stacked_pictures

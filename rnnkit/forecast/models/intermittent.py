@@ -7,8 +7,8 @@ import numpy as np
 from rnnkit.cells.smoothing import additive_smoothing, croston, tsb
 from rnnkit.forecast.data.history import UnfitSeries
 from rnnkit.forecast.fitting.decomposition import known_means
+from rnnkit.forecast.fitting.hierarchy import means_over
 from rnnkit.forecast.fitting.side_by_side import outputs
-from rnnkit.forecast.fitting.temporal import means_over
 from rnnkit.forecast.models.forecaster import Ahead, Forecaster, with_arguments
 
 _APART = 1.32  # mean steps between demands, from which Syntetos, Boylan and Croston (2005) call a series intermittent

@@ -12,7 +12,7 @@ from scipy.special import expit, logit, ndtri
 
 from rnnkit.backends.shared.thread_pool import at_most
 from rnnkit.cells.smoothing import level_and_season
-from rnnkit.forecast.data.covariates import Moments
+from rnnkit.forecast.data.covariates import Moments, continued
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.models.forecaster import Ahead, Fitted, known_once
@@ -171,10 +171,7 @@ class SmoothedNetwork:
             # Errors of successive forecasts accumulate.
             parts.append(median + np.sign(said - median) * np.hypot(said - median, widened))
             widened = np.abs(parts[-1][:, -1:] - median[:, -1:])
-            longer = np.full((len(z), z.shape[1] + self.leads), np.nan)
-            longer[:, : z.shape[1]] = z
-            np.put_along_axis(longer, lengths[:, None] + np.arange(self.leads), median[..., 0], axis=1)
-            z, lengths = longer, lengths + self.leads
+            z, lengths = continued(z, lengths, median[..., 0]), lengths + self.leads
         return np.concatenate(parts, axis=1)[:, :h]
 
 
