@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform
 
 import numpy as np
 from scipy.special import ndtri
@@ -100,7 +100,8 @@ class Forecaster(Shown):
     _usual_h: Any = 1
     _usual_quantiles: Any = (0.1, 0.5, 0.9)
     layer: Any = None
-    _layers: Mapping[str, Any] = {}  # those that `layer` may name
+    _layers: ClassVar[Mapping[str, Any]] = {}  # those that `layer` may name
+    _names: ClassVar[Mapping[str, str]] = {}  # of the model's columns, by the layer
 
     def __new__(cls, *given: Any, **named: Any) -> Self:
         """Make a forecaster; a TypeError for what other libraries call an argument."""
@@ -129,8 +130,8 @@ class Forecaster(Shown):
 
     @property
     def name(self) -> str:
-        """The name of the model's columns in a table."""
-        return type(self).__name__
+        """The name of the model's columns in a table: the class, or that of its layer."""
+        return self._names.get(self.layer, type(self).__name__)
 
     def fit(
         self,

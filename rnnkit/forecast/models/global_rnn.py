@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY
 from operator import attrgetter
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,7 +21,6 @@ from rnnkit.forecast.models.together import Together
 from rnnkit.hints import Progress
 
 _NETWORK = ("layer", "units", "window", "networks", "epochs", "batch_size", "learning_rate", "seed")
-_NAMES = {"lstm": "GlobalLSTM", "gru": "GlobalGRU", "rnn": "GlobalRNN"}
 
 
 @with_arguments
@@ -91,15 +91,11 @@ class GlobalRNN(Together):
     seed: int = 0
     reads_covariates = True
     _layers = LAYERS
+    _names: ClassVar = {"lstm": "GlobalLSTM", "gru": "GlobalGRU", "rnn": "GlobalRNN"}
 
     def __post_init__(self):
         super().__post_init__()
         self.seed = whole(self.seed, "seed", 0)
-
-    @property
-    def name(self) -> str:
-        """The name of the model's columns in a table: GlobalLSTM, GlobalGRU or GlobalRNN, by its layer."""
-        return _NAMES[self.layer]
 
     def _of(self, y, static=None, progress=None, verbose="auto", **names):
         covariates, other = self._fitted_history().covariates, self.copy()

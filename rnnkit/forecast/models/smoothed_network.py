@@ -156,17 +156,17 @@ class SmoothedNetwork:
         """Return quantiles of z ``(N, H, Q)`` after each series' end, or of each of its steps without `h`."""
         own = [below(f"{number}/", series.rows) for number in range(self.networks)]
         networks = [_Network.of(self, below(f"{number}/", panel)) for number in range(self.networks)]
+
+        def said_of(series: Normalized, of: Callable) -> np.ndarray:
+            each = [of(network, series, one, panel["furthest"]) for network, one in zip(networks, own, strict=True)]
+            return np.sort(np.mean(each, axis=0), axis=2)
+
         if h is None:
-            steps = [
-                network.of_each(series, one, panel["furthest"]) for network, one in zip(networks, own, strict=True)
-            ]
-            return np.sort(np.mean(steps, axis=0), axis=2)
+            return said_of(series, _Network.of_each)
         z, lengths, widened = series.z, series.lengths, 0.0
         parts: list[np.ndarray] = []
         while len(parts) * self.leads < h:
-            now = series._replace(z=z, lengths=lengths)
-            each = [network.ahead(now, one, panel["furthest"]) for network, one in zip(networks, own, strict=True)]
-            said = np.sort(np.mean(each, axis=0), axis=2)
+            said = said_of(series._replace(z=z, lengths=lengths), _Network.ahead)
             median = said[..., 1:2]
             # Errors of successive forecasts accumulate.
             parts.append(median + np.sign(said - median) * np.hypot(said - median, widened))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.special import ndtri
@@ -28,7 +28,6 @@ from rnnkit.optimizers import Adam
 from rnnkit.optimizers.schedules import CosineDecay
 
 LAYERS = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN, "linear": None}
-_NAMES = {"gru": "GRU", "lstm": "LSTM", "rnn": "SimpleRNN", "linear": "Linear"}
 SEASONS = 1.5  # lags of the shortcut, in seasons
 LAGS = 18  # lags of the shortcut without a season
 LATER = 3  # epochs at the origins of a back-test after the first
@@ -129,6 +128,7 @@ class TrainedForecaster(DirectForecaster):
     seed: int | None = None
     _bands_are = "between the quantiles that the model has learned"
     _layers = LAYERS
+    _names: ClassVar = {"gru": "GRU", "lstm": "LSTM", "rnn": "SimpleRNN", "linear": "Linear"}
 
     def __post_init__(self):
         share = real_number(self.level, "level")
@@ -141,11 +141,6 @@ class TrainedForecaster(DirectForecaster):
             raise ValueError(f"expected seed to be a whole number of at least 0, or None; got {self.seed!r}")
         self.seed = int(np.random.SeedSequence(self.seed).entropy)  # type: ignore[arg-type]
         self.models: list[Sequential] = []
-
-    @property
-    def name(self) -> str:
-        """The name of the model's columns in a table: GRU, LSTM, SimpleRNN or Linear, by its layer."""
-        return _NAMES[self.layer]
 
     def _settings(self):
         return super()._settings() | {"level": self._share}
