@@ -14,7 +14,6 @@ import numpy as np
 from rnnkit.arguments import whole
 from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.held_out import Calibration, Ends, centred, leads_of
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, periods_of
 from rnnkit.forecast.models import demand
@@ -38,7 +37,7 @@ from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends
 from rnnkit.forecast.models.intermittent import Demands
 from rnnkit.forecast.models.normalization import completed
 from rnnkit.forecast.models.theta import Theta
-from rnnkit.forecast.models.together import Together
+from rnnkit.forecast.models.together import Blocks, Together
 from rnnkit.forecast.scoring.evaluation import naive_scales
 from rnnkit.hints import Progress
 from rnnkit.serialization.array_files import below

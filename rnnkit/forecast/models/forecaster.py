@@ -32,7 +32,7 @@ from rnnkit.forecast.fitting.side_by_side import steps_of
 from rnnkit.forecast.models import inspection
 from rnnkit.forecast.models.inspection import between, counted_series, spanned
 from rnnkit.forecast.plots import Drawn, residual_pictures, small_multiples, stacked_pictures
-from rnnkit.forecast.scoring.residual_tests import autocorrelation
+from rnnkit.forecast.scoring.metrics import autocorrelation
 from rnnkit.forecast.scoring.validation import Origins, check_long_enough, cross_validation, refitting, windows
 from rnnkit.hints import Array, Levels, Progress
 from rnnkit.layers.support.model_files import making

@@ -12,12 +12,11 @@ import numpy as np
 from rnnkit.arguments import whole
 from rnnkit.callbacks.stages import progress_bar
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.held_out import Calibration, Ends, leads_of
 from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted, with_arguments
 from rnnkit.forecast.models.normalization import completed
 from rnnkit.forecast.models.smoothed_network import FEWEST, LAYERS, SmoothedNetwork
-from rnnkit.forecast.models.together import Together
+from rnnkit.forecast.models.together import Blocks, Together
 from rnnkit.hints import Progress
 
 _NETWORK = ("layer", "units", "window", "networks", "epochs", "batch_size", "learning_rate", "seed")

@@ -14,7 +14,6 @@ from rnnkit.backends.shared.thread_pool import at_most
 from rnnkit.cells.smoothing import level_and_season
 from rnnkit.forecast.data.covariates import Moments, continued
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.models.forecaster import Ahead, Fitted, known_once
 from rnnkit.forecast.models.normalization import (
     Normalized,
@@ -27,6 +26,7 @@ from rnnkit.forecast.models.normalization import (
     restored,
     sizes,
 )
+from rnnkit.forecast.models.together import Blocks
 from rnnkit.hints import Progress
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.merging import Concatenate

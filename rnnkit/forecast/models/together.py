@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.held_out import Calibration
 from rnnkit.forecast.fitting.profiles import periods_of
 from rnnkit.forecast.fitting.season import elected, season_votes
@@ -19,6 +18,25 @@ from rnnkit.hints import Progress
 _FURTHEST = 20.0  # the largest logarithm of a bound over its forecast
 
 Rows = dict[str, np.ndarray]
+
+
+class Blocks:
+    """Blocks of series, or results per block, in memory; a subclass has them elsewhere, for picklable functions."""
+
+    def __init__(self, blocks: Sequence[Any]):
+        self.blocks = list(blocks)
+
+    def map(self, function: Callable, *arguments: Any) -> list:
+        """Return ``function(block, *arguments)`` of every block."""
+        return [function(block, *arguments) for block in self.blocks]
+
+    def made(self, function: Callable, *arguments: Any) -> Blocks:
+        """Return blocks of ``function(block, *arguments)``, kept where the blocks are."""
+        return Blocks(self.map(function, *arguments))
+
+    def some(self, function: Callable, shared: Any, given: Sequence[tuple[int, Any]]) -> list:
+        """Return ``function(block, shared, argument)`` for pairs of a block's number and an argument."""
+        return [function(self.blocks[number], shared, argument) for number, argument in given]
 
 
 class Together(Forecaster):

@@ -7,8 +7,8 @@ import rnnkit as rk
 from rnnkit.callbacks.stages import Progress
 from rnnkit.forecast import saving
 from rnnkit.forecast.command import report as reports
-from rnnkit.forecast.command.run import read_kept
 from rnnkit.forecast.command.report import first_origin
+from rnnkit.forecast.command.run import read_kept
 from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.files import Series
 from rnnkit.forecast.data.history import History
