@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,10 +17,9 @@ from rnnkit.forecast.data import frequencies, native_tables
 from rnnkit.forecast.data.timeline import DAY, Frequency, Timelines, UnequalSteps, infer, on_steps, text
 from rnnkit.sequences import tables
 
+EDGE = re.compile(r"(.+)-(lo|hi)-(\d+(?:\.\d+)?)")  # the column of a band's edge
 _LIBRARIES = {"pandas", "polars", "pyarrow", "modin", "cudf", "narwhals"}
 _CLASSES = {"DataFrame", "LazyFrame", "Series", "Table", "ChunkedArray"}
-
-
 _OTHER_NAMES = (
     "; id=, time= and target= give other names; a table with a column of numbers per series has its times besides"
 )
@@ -382,13 +382,9 @@ def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence
     tables.check_columns(table, [chosen.time, chosen.target], "a table of series", _OTHER_NAMES)
     if not len(table):
         raise ValueError("expected a table with rows; got an empty one")
-    heads: Any = None
-    if set(chosen.ids) <= set(table.columns):
-        codes, heads, ids = tables.keyed(table, chosen.ids)
-    elif chosen.id == Columns().id or tables.is_column(data):
-        codes, ids = np.zeros(len(table), np.int64), [None]
-    else:
+    if chosen.id != Columns().id and not tables.is_column(data):
         tables.check_columns(table, [*chosen.ids, chosen.time, chosen.target], "a table of series")
+    codes, heads, ids = tables.keyed(table, chosen.ids)
     time = tables.TimeColumn.of(table, chosen.time)
 
     def fault(row: int, series: int, said: str) -> Exception:

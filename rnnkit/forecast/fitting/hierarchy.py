@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
-from rnnkit.forecast.data.frames import Columns, is_frame
+from rnnkit.forecast.data.frames import EDGE, Columns, is_frame
 from rnnkit.forecast.fitting.decomposition import known_means
 from rnnkit.sequences import tables
 
 METHODS = ("bottom_up", "ols", "wls", "mint_shrink")
-_BAND = re.compile(r"(.+)-(lo|hi)-(\d+(?:\.\d+)?)$")
 _USUAL = Columns()
 
 
@@ -125,7 +124,7 @@ def _laid_out(values, places, shape) -> np.ndarray:
 
 
 def _models(names) -> list[str]:
-    return [name for name in names if not _BAND.match(name)]
+    return [name for name in names if not EDGE.fullmatch(name)]
 
 
 def _reconciled(columns, S, method: str, errors, nonnegative: bool) -> dict[str, np.ndarray]:
@@ -140,7 +139,7 @@ def _reconciled(columns, S, method: str, errors, nonnegative: bool) -> dict[str,
         projection = Projection(S, method, None if errors is None else errors[model])
         point = projection.bottom(columns[model])
         found[model] = S @ (np.maximum(point, 0.0) if nonnegative else point)
-        edges = [one for one in map(_BAND.match, columns) if one and one[1] == model]
+        edges = [one for one in map(EDGE.fullmatch, columns) if one and one[1] == model]
         off = {one[0]: (1 if one[2] == "hi" else -1) * ndtri(0.5 + float(one[3]) / 200) for one in edges}
         if off:
             spread = np.mean([columns[name] / away for name, away in off.items()], axis=0)

@@ -227,10 +227,8 @@ class Forecaster(Shown):
         if self._partitions is not None:
             return self._partitions.predict(self, h, future, self.level if level is None else level)
         history = self._looking_ahead(h, future)
-        if level is None and history.frame is not None:
-            level = self.level
-        columns = self._columns(history, h, level)
-        return self._out(columns, alone=level is None)
+        levels = self._levels(history, level)
+        return self._out(self._columns(history, h, levels), alone=not levels)
 
     @described_as(predict)
     def predict_quantiles(
@@ -399,11 +397,9 @@ class Forecaster(Shown):
             longer than its horizon.
         """
         history = self._fitted_history()
-        if level is None and history.frame is not None:
-            level = self.level
-        levels = [] if level is None else checked_levels(level)
+        levels = self._levels(history, level)
         found = inspection.out_inside(history, inspection.fitted(self, history, levels))
-        return found[self.name] if level is None else found
+        return found if levels else found[self.name]
 
     def residuals(self) -> Any:
         """Return the values less the fitted ones, as `fitted` without bands returns these."""
@@ -782,9 +778,13 @@ class Forecaster(Shown):
     def _quantile_names(self, probabilities) -> list[str]:
         return [f"{self.name}-q{one:g}" for one in probabilities]
 
-    def _columns(self, history: History, h, level) -> dict[str, np.ndarray]:
+    def _levels(self, history: History, level: Levels) -> list[float]:
+        """Return the percentages of bands asked for, by default those of the forecaster for a table, or none."""
+        level = self.level if level is None and history.frame is not None else level
+        return [] if level is None else checked_levels(level)
+
+    def _columns(self, history: History, h, levels: Sequence[float]) -> dict[str, np.ndarray]:
         """Return forecasts after a history's ends and edges of bands ``(B, H)``, by the names of a table's columns."""
-        levels = [] if level is None else checked_levels(level)
         return self._columns_of(history, self._forecast(history, h), levels)
 
     def _columns_of(self, history: History, ahead: Ahead, levels: Sequence[float]) -> dict[str, np.ndarray]:
