@@ -68,6 +68,10 @@ class DirectForecaster(Forecaster):
         return len(self._panel["centre"])
 
     @property
+    def _reach(self) -> float:
+        return self._leads if self._features else np.inf
+
+    @property
     def _scale(self) -> Scale:
         return Scale.of_arrays(self._model)
 
@@ -103,7 +107,7 @@ class DirectForecaster(Forecaster):
         state = self._state(history)
         missing = history.lengths - 1 - state.times  # gaps at the end
         needed = h + int(missing.max())
-        if needed > self._leads and self._features:
+        if needed > self._reach:
             raise ValueError(
                 f"expected at most {self._leads} steps from the last value known, the horizon given to "
                 f"{type(self).__name__}, as x is not known beyond it; got {needed}"

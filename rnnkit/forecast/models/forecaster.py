@@ -98,6 +98,7 @@ class Forecaster(Shown):
     _several_seasons = False  # whether `season` may be several
     _no_season: int | None = None  # the `season` of series that have none
     _usual_h: Any = 1
+    _reach: Any = np.inf  # most steps from the last value known to a forecast
     _usual_quantiles: Any = (0.1, 0.5, 0.9)
     layer: Any = None
     _layers: ClassVar[Mapping[str, Any]] = {}  # those that `layer` may name
@@ -393,8 +394,8 @@ class Forecaster(Shown):
             For a table: a row for each series and step, with the columns ``unique_id``, ``ds``, ``y`` and those of
             `predict`.
         ndarray (T,), or (B, T) for several series; or with `level` a dict of them
-            NaN after a series' end, and where there is no forecast: before the first value, and for `ESN` after a gap
-            longer than its horizon.
+            NaN after a series' end, and where there is no forecast: before the first value, and after a gap longer
+            than the horizon for `ESN` and for `TrainedForecaster` with features.
         """
         history = self._fitted_history()
         levels = self._levels(history, level)
@@ -637,9 +638,11 @@ class Forecaster(Shown):
         count, steps = history.values.shape
         forecast, spread = np.full((count, steps), np.nan), None
         of_logarithms = np.zeros(count, bool)
-        first = np.argmax(history.known, axis=1)
+        last = np.maximum.accumulate(np.where(history.known, np.arange(steps), -1), axis=1)
         for step in range(1, steps):
-            rows, other = np.flatnonzero((first < step) & (step < history.lengths)), copy(self)
+            before = last[:, step - 1]
+            reached = (before >= 0) & (step - before <= self._reach) & (step < history.lengths)
+            rows, other = np.flatnonzero(reached), copy(self)
             if not len(rows):
                 continue
             other._model = {name: array[rows] for name, array in self._model.items()}
