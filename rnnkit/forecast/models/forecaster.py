@@ -121,7 +121,7 @@ class Forecaster(Shown):
         for name, value in vars(self).items():
             if name in _CHECKED and not (value is None and getattr(type(self), name) is None):
                 setattr(self, name, _CHECKED[name](value, name))
-        if "season" in vars(self) and self.season is not None:
+        if self.season is not None:
             least = self._no_season or 2
             self.season = checked_season(self.season) if self._several_seasons else whole(self.season, "season", least)
         if self._layers and self.layer not in self._layers:
