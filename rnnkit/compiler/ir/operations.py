@@ -383,10 +383,6 @@ def _gamma_sign(x):
     return np.where(x == 0, np.copysign(1.0, x), np.where((x < 0) & (below == x), np.nan, sign))
 
 
-def _gamma(x):
-    return _gamma_sign(x) * np.exp(special("gammaln", x))
-
-
 def _stirling(x):
     """Return the correction to Stirling's formula for log Γ(1 / x)."""
     terms = (-691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12)
@@ -429,7 +425,7 @@ COMPOSED: dict[str, Callable] = {
     "exp10": lambda x: np.power(10.0, x),
     "entr": lambda x: np.where(x < 0, -np.inf, 0.0 - OPERATIONS["xlogy"].evaluate(x, x)),
     "logit": lambda x: np.log(x) - np.log1p(-x),
-    "gamma": _gamma,
+    "gamma": lambda x: _gamma_sign(x) * np.exp(special("gammaln", x)),
     "betaln": _betaln,
     "beta": lambda a, b: _gamma_sign(a) * _gamma_sign(b) * _gamma_sign(a + b) * np.exp(special("betaln", a, b)),
     "i0": lambda x: _grown(special("i0e", x), np.abs(x)),

@@ -363,10 +363,6 @@ def _product(a: Bounds, b: Bounds) -> Bounds:
     return min(found), max(found)
 
 
-def _quotient(a: Bounds, b: Bounds) -> Bounds:
-    return (a[0] // b[0], a[1] // b[0]) if b[0] == b[1] and b[0] > 0 else _WRAPS
-
-
 def _rest(a: Bounds, b: Bounds) -> Bounds:
     if b[0] != b[1] or b[0] <= 0:
         return _WRAPS
@@ -381,6 +377,6 @@ _COMBINED: dict[str, Callable[..., Bounds]] = {
     "minimum": lambda a, b: (min(a[0], b[0]), min(a[1], b[1])),
     "maximum": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
     "negative": lambda a: (-a[1], -a[0]),
-    "floor_divide": _quotient,
+    "floor_divide": lambda a, b: (a[0] // b[0], a[1] // b[0]) if b[0] == b[1] and b[0] > 0 else _WRAPS,
     "remainder": _rest,
 }

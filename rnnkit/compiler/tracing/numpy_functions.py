@@ -52,10 +52,6 @@ def _integer_power(base, exponent):
     return power_by_squares(base.copy(), int(exponent), np.square) if exponent else np.ones_like(base)
 
 
-def _reciprocal(x):
-    return COMPOSED["reciprocal"](x) if x.is_float else unknown("reciprocal of integers")
-
-
 def _kve(order, x):
     if isinstance(order, Symbol) or order not in (0, 1):
         raise Untraceable("scipy.special.kve of another order than the numbers 0 and 1")
@@ -64,7 +60,7 @@ def _kve(order, x):
 
 _COMPOSED: dict[str, Callable] = COMPOSED | {
     "kve": _kve,
-    "reciprocal": _reciprocal,
+    "reciprocal": lambda x: COMPOSED["reciprocal"](x) if x.is_float else unknown("reciprocal of integers"),
     "positive": lambda x: x.copy(),
     "conjugate": lambda x: x.copy(),
     "power": _power,
