@@ -252,12 +252,12 @@ def _names(loop: Loop, x: list[str]) -> dict[str, str]:
     return names
 
 
-def nested(dims, body: list[str], first: int = 0, always: int = -1) -> list[str]:
+def nested(dims, body: list[str], first: int = 0) -> list[str]:
     """Return loops around a body, one for each axis longer than 1; a block if there is none.
 
-    Counters are ``i0``, ``i1`` …, from `first` on; the axis `always` has its loop whatever its length.
+    Counters are ``i0``, ``i1`` …, from `first` on.
     """
-    lines, around = body, [(d, n) for d, n in enumerate(dims, first) if n != 1 or d == always]
+    lines, around = body, [(d, n) for d, n in enumerate(dims, first) if n != 1]
     for d, n in reversed(around):
         lines = [f"for (int32_t i{d} = 0; i{d} < {n}; ++i{d}) {{", *indented(lines), "}"]
     return lines if around else ["{", *indented(lines), "}"]
