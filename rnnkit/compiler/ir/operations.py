@@ -34,6 +34,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnkit import activations
+from rnnkit.compiler.ir.kinds import INTEGERS
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,15 @@ class Reduction:
 
     evaluate: Callable  # NumPy's function
     gradient: Callable  # its rule
+    combine: str  # the operation on two numbers that it is made of
+    start: float  # what it is of no numbers
+
+    def of_nothing(self, kind: str) -> float:
+        """Return what it is of no numbers of a kind: of integers no infinity, but the least or the greatest one."""
+        if kind not in INTEGERS:
+            return self.start
+        limits = np.iinfo(kind)
+        return int(min(max(self.start, limits.min), limits.max))
 
     def __call__(self, x, axis):
         return self.evaluate(x, axis=axis)
@@ -436,8 +446,8 @@ COMPOSED: dict[str, Callable] = {
 }
 
 REDUCTIONS: dict[str, Reduction] = {
-    "sum": Reduction(np.sum, lambda g, y, x, axes: g),
-    "prod": Reduction(np.prod, _prod),
-    "max": Reduction(np.max, _extreme),
-    "min": Reduction(np.min, _extreme),
+    "sum": Reduction(np.sum, lambda g, y, x, axes: g, "add", 0.0),
+    "prod": Reduction(np.prod, _prod, "multiply", 1.0),
+    "max": Reduction(np.max, _extreme, "maximum", -np.inf),
+    "min": Reduction(np.min, _extreme, "minimum", np.inf),
 }

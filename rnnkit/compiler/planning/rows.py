@@ -11,14 +11,13 @@ from __future__ import annotations
 import math
 import re
 from collections import ChainMap
-from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 
 from rnnkit.compiler.ir.graph import BATCHED, BY_ROW, FAILED, Graph, Node, loops_of
-from rnnkit.compiler.ir.kinds import INTEGERS, carrier
+from rnnkit.compiler.ir.kinds import carrier
 from rnnkit.compiler.ir.operations import REDUCTIONS
 from rnnkit.compiler.ir.plan import (
     BLOCK,
@@ -60,12 +59,6 @@ UNIFORM = (
     "add subtract multiply negative maximum minimum greater greater_equal less less_equal equal not_equal logical_and "
     "logical_or logical_not where remainder floor_divide"
 ).split()
-_SUMS: dict[str, tuple[str, Callable]] = {
-    "sum": ("add", lambda limits: 0),
-    "prod": ("multiply", lambda limits: 1),
-    "max": ("maximum", lambda limits: limits.min),
-    "min": ("minimum", lambda limits: limits.max),
-}
 
 
 def is_narrow(graph: Graph) -> bool:
@@ -355,17 +348,15 @@ class _Planner:
     def _reduction(self, node) -> np.ndarray:
         """Neighbours first, so that few operations wait for each other."""
         (arg,) = node.args
-        operation, start = _SUMS[node.op]
-        nothing = start(np.iinfo(node.kind)) if node.kind in INTEGERS else float(start(np.finfo(float)))
-        nothing = nothing if node.kind in INTEGERS or abs(nothing) <= 1 else np.copysign(np.inf, nothing)
+        reduction = REDUCTIONS[node.op]
         values = np.moveaxis(self._of(arg), node.attr, range(-len(node.attr), 0))
         values = values.reshape(node.size, -1) if arg.size else np.empty((node.size, 0), object)
         found = []
         for several in values:
-            left = list(several) or [self._number(nothing, node.kind)]
+            left = list(several) or [self._number(reduction.of_nothing(node.kind), node.kind)]
             while len(left) > 1:
                 pairs = zip(left[::2], left[1::2], strict=False)
-                joined = [self._line(node, operation, pair, node.kind) for pair in pairs]
+                joined = [self._line(node, reduction.combine, pair, node.kind) for pair in pairs]
                 left = joined + left[len(left) - len(left) % 2 :]
             found += left
         return _names(found, node.shape)

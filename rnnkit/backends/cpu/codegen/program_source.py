@@ -315,7 +315,7 @@ class SourceWriter(Stages):
             "rnnkit.backends.cpu.simd.atomic": {"word"},
             "rnnkit.backends.cpu.simd.bounds_check": words & {"allow", "refuse"},
             "rnnkit.backends.cpu.threads.shared_functions": words & _SHARED,
-            "rnnkit.backends.cpu.simd.functions": words & _MATH,
+            "rnnkit.backends.cpu.simd.functions": words & MATH,
             "rnnkit.backends.cpu.simd.integers": words & INTEGER_WORDS,
             "rnnkit.backends.cpu.kernels.matmul": words & {"call_matmul"},
             "rnnkit.backends.cpu.kernels.row_copy": words & {"clear_bytes", "copy_bytes", "used"},
@@ -348,4 +348,4 @@ INTEGER_WORDS |= {"round_float32", "to_int32", "to_int64", *(f"wrap_{kind}" for 
 for _name in ("float32", "float64"):
     _of_kinds = [f"{word}_{kind}_{_name}" for word in _MEMORY for kind in ("int32", "int64")]
     INTEGER_WORDS |= {f"from_integer_{_name}", *_of_kinds}
-_MATH = {word for operation in OPERATIONS.values() for word in words_of(operation.text)} - _VECTOR - {"one", "zero"}
+MATH = {word for operation in OPERATIONS.values() for word in words_of(operation.text)} - _VECTOR - {"one", "zero"}
