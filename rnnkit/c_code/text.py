@@ -119,6 +119,11 @@ def initializer(values: np.ndarray, dtype) -> list[str]:
     return [*lines, line.rstrip(" ,"), "}"]
 
 
+def static_array(kind: str, name: str, array: np.ndarray, dtype) -> list[str]:
+    first, *lines, last = initializer(array, dtype)
+    return [f"static const {kind} {name}[{max(array.size, 1)}] = {first}", *lines, f"{last};"]
+
+
 def indented(lines: Iterable[str], by: int = 4) -> list[str]:
     """Indent lines, but for preprocessor lines and empty ones."""
     return [" " * by + line if line and not line.startswith("#") else line for line in lines]

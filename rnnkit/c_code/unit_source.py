@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.c_code.operations import cast, expression, integer_expression
-from rnnkit.c_code.text import REAL, comment, declaration, identifier, indented, initializer, number, without_comments
+from rnnkit.c_code.text import REAL, comment, declaration, identifier, indented, number, static_array, without_comments
 from rnnkit.c_code.unit import Array, Unit
 from rnnkit.compiler.ir.kinds import INTEGERS, carrier
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, REDUCTIONS
@@ -235,8 +235,7 @@ class UnitWriter:
         if key not in self._known_tables:
             name = f"{self.unit.name}_places_{len(self._known_tables)}"
             self._known_tables[key] = name
-            first, *lines, last = initializer(table, np.int32)
-            self.tables += [f"static const int32_t {name}[{max(table.size, 1)}] = {first}", *lines, f"{last};"]
+            self.tables += static_array("int32_t", name, table, np.int32)
         return self._known_tables[key]
 
 

@@ -17,7 +17,6 @@ from rnnkit.compiler.ir.operations import REDUCTIONS
 from rnnkit.compiler.ir.plan import (
     AFTER,
     BLOCK,
-    CALL,
     PREPACK,
     STEP,
     Buffer,
@@ -176,8 +175,7 @@ class Planner:
                 name = node.op if node.attr is None else f"{node.op}_{node.attr}"
                 if node.op == "residual":
                     name = "_".join(map(str, node.attr))
-                section = {"x": BLOCK, "state": STEP}.get(BATCHED[node.op], CALL)
-                buffer = self._buffer(name, kind=node.op, size=node.size, section=section, attr=node.attr)
+                buffer = self._buffer(name, kind=node.op, size=node.size, section=section_of(node), attr=node.attr)
                 self.home[node.id] = buffer, np.arange(node.size)
 
     def stored(self, node) -> bool:

@@ -256,9 +256,8 @@ class _Planner:
         if not node.batched:
             self.numbers[node.id] = self._unbatched(node)
         elif node.op in BATCHED:
-            section = {"x": BLOCK, "state": STEP}.get(BATCHED[node.op], CALL)
             name = node.op if node.attr is None else f"{node.op} {node.attr}"
-            fields = {"kind": node.op, "size": node.size, "section": section, "attr": node.attr}
+            fields = {"kind": node.op, "size": node.size, "section": section_of(node), "attr": node.attr}
             self.places[node.id] = self._buffer(name, **fields)
             self.numbers[node.id] = self._elements(node, self.places[node.id])
         elif node.op == "view":
