@@ -88,29 +88,25 @@ def quantiles(errors, probabilities, h: int) -> np.ndarray:
     Of n errors, that of rank ``p (n + 1)`` is the quantile: the next error lies below it with probability p if errors
     are exchangeable (Lei et al. 2018, "Distribution-free predictive inference for regression", section 2; by lead and
     on both sides as Romano, Patterson and Candès 2019, "Conformalized quantile regression", section 4). The errors of
-    each lead are blended with those of all leads, and these with a normal distribution of their size. Leads after the
-    last one have its quantiles.
+    each lead are blended with those of all leads and with a normal distribution of their size, which goes on beyond
+    the extremes. Leads after the last one have its quantiles.
     """
-    every = errors[~np.isnan(errors)]
+    every, probabilities = errors[~np.isnan(errors)], np.asarray(probabilities)
     power = (np.sum(every**2) + _BELIEVED) / (len(every) + _BELIEVED)
-    every = np.sort(np.concatenate([every, np.sqrt(power) * ndtri(evenly(_BELIEVED))]))
-    believed = _of_ranks(every, evenly(_OF_ALL) * len(every) + 0.5)
+    normal = np.sqrt(power) * ndtri(evenly(_BELIEVED))
+    of_all = np.quantile(np.concatenate([every, normal]), evenly(_OF_ALL), method="hazen")
     found = np.empty((len(probabilities), len(errors)))
     for lead, row in enumerate(errors):
-        ordered = np.sort(np.concatenate([row[~np.isnan(row)], believed]))
-        found[:, lead] = _of_ranks(ordered, np.asarray(probabilities) * (len(ordered) + 1))
+        known = row[~np.isnan(row)]
+        count = len(known) + _BELIEVED
+        inner = np.clip(ranks := probabilities * (count + 1), 1, count)
+        edge = ndtri(inner / (count + 1))
+        beyond = np.where(ranks == inner, 1.0, ndtri(probabilities) / np.where(edge == 0, 1.0, edge))
+        blend = np.concatenate([known, of_all, normal])
+        found[:, lead] = np.quantile(blend, (inner - 0.5) / count, method="hazen") * np.maximum(beyond, 1.0)
     return found[:, np.minimum(np.arange(h), len(errors) - 1)]
 
 
 def evenly(count: int) -> np.ndarray:
     """Return evenly spaced probabilities, whose quantiles stand for a distribution."""
     return (np.arange(count) + 0.5) / count
-
-
-def _of_ranks(ordered, ranks) -> np.ndarray:
-    """Return the values of ranks from 1 on, interpolated; beyond the extremes, as a normal distribution goes on."""
-    count = len(ordered)
-    inner = np.interp(ranks, np.arange(1, count + 1), ordered)
-    edge, further = ndtri(np.clip(ranks, 1, count) / (count + 1)), ndtri(ranks / (count + 1))
-    beyond = np.where((ranks < 1) | (ranks > count), further / np.where(edge == 0, 1.0, edge), 1.0)
-    return inner * np.maximum(beyond, 1.0)

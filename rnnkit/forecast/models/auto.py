@@ -57,7 +57,6 @@ _WORST = 5.0  # most error, relative to the median of the models
 _PANEL = 100  # least series for training a network
 _USUAL, _NETWORK_POWER = 0.4, 2.0  # the network's share at equal errors, and the power of their inverse ratio
 _WIDER = 1.03  # later errors over those at a series' only end, which its weights were chosen by
-_GEOMETRIC = 0.25  # power of the models' spreads in their mean
 _GRID = np.linspace(0.0, 1.0, 41)  # candidate shares
 _POINTS = (None, "mean", "median")
 _EVENLY = evenly(20)  # probabilities of quantiles whose mean is that of the distribution
@@ -84,8 +83,9 @@ class Auto(Together):
     autoregression of a growing series may explode. The network has one share for all series: 0.4 where its errors are
     those of the others, with odds inverse to the square of their ratio, at most 0.4 without a season, and with
     covariates the share of the least absolute error. The errors also give the bands: split conformal prediction by lead
-    (Romano, Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in units of the models'
-    spreads, and without three quarters of their median at each lead.
+    (Romano, Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in units of the
+    spread that the models expect and of how far they are apart, and without three quarters of their median at each
+    lead. Where a lead has few errors, its quantiles are drawn to those of all leads.
 
     Intermittent series, with 1.32 steps or more from demand to demand (Syntetos, Boylan and Croston 2005), are forecast
     apart, unless a season explains most of their variance or there are covariates, and so are those that have ended, by
@@ -576,12 +576,11 @@ def _of_all(others, shares) -> np.ndarray:
 def _mixed(weights, forecasts, spreads) -> tuple[np.ndarray, np.ndarray]:
     """Return the weighted mean of forecasts, or of their errors, and its spread.
 
-    That has the two parts of a mixture's: the models' own, by a nearly geometric mean, and how far they are apart.
+    That has the two parts of a mixture's: the models' own ones in the mean, and how far the models are apart.
     """
     weighted = lambda parts: sum(weight * part for weight, part in zip(weights, parts, strict=True))
     mean = weighted(forecasts)
-    own, apart = weighted(one**_GEOMETRIC for one in spreads), weighted(abs(one - mean) for one in forecasts)
-    return mean, np.hypot(own ** (1 / _GEOMETRIC), apart)
+    return mean, np.hypot(weighted(spreads), weighted(abs(one - mean) for one in forecasts))
 
 
 def _shares(held_out: _HeldOut, others, usual) -> tuple[np.ndarray, np.ndarray]:
