@@ -291,3 +291,24 @@ def test_the_losses_are_those_of_the_last_call_also_where_it_is_repeated():
     for k in range(20):
         assert (found(X, training=k % 3 == 0) == 2 * X).all()
         assert len(found.losses) == (k % 3 == 0)
+
+
+def test_a_call_that_adds_losses_is_read_once():
+    read = []
+
+    class Adds(keras.layers.Layer):
+        def call(self, x):
+            read.append(x)
+            self.add_loss(np.mean(x**2))
+            return 2 * x
+
+    x = keras.Input((6,))
+    layer = Adds()
+    found = keras.Model(x, layer(x))
+    y = found(X)
+    count = len(read)
+    for k in range(1, 20):
+        assert (found(k * X) == k * y).all()
+        np.testing.assert_allclose(found.losses, np.mean((k * X) ** 2), rtol=1e-5)
+        assert (layer(X) == y).all()
+    assert len(read) == count
