@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Unpack
 
-import numpy as np
-
 from rnnkit.hints import LayerOptions
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support.added_losses import calling_parts

@@ -460,9 +460,9 @@ class SubclassedLayer(Layer):
         """Return a call's result, its mask and, with the keywords `wanted` of a vjp, its pullback, else None."""
         with calling_parts(self):
             trace, arrays, all_arrays, masks = self._entered(given)
-            own = (functools.partial(one, given, trace) for one in (self._gradients, self._trained))
-            run = trace.graph.fused.run(all_arrays, masks, given.training, wanted, *own, self.dtype, arrays)
-            outputs, masks, pullback = run
+            own = [functools.partial(one, given, trace) for one in (self._gradients, self._trained)]
+            ways = *own, self.dtype, arrays
+            outputs, masks, pullback = trace.graph.fused.run(all_arrays, masks, given.training, wanted, *ways)
             return (None if wanted is None and not trace.dtypes else outputs), self._mask_of(given, masks), pullback
 
     def _mask_of(self, given: CallArguments, masks):

@@ -17,7 +17,7 @@ from rnnkit.layers.multi_head_attention import MultiHeadAttention
 from rnnkit.layers.noise import Noise
 from rnnkit.layers.over_axes import OverAxes
 from rnnkit.layers.support.facts import built_shape
-from rnnkit.layers.support.symbolic import leaves, mapped
+from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.call_arguments import CallArguments, given_call
 from rnnkit.models.call_trace import CallTrace
