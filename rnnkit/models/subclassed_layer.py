@@ -476,7 +476,7 @@ class SubclassedLayer(Layer):
         """Return the output's mask: the input's with `supports_masking`, else that of the layer of the output."""
         if self.supports_masking:
             return mask
-        with collecting():  # not the losses of a call
+        with collecting(), all_or_nothing(self, is_tried=True):  # not the losses of a call, nor its other effects
             return self._run(CallArguments(given_call(self), inputs, {}, {}, mask, False))[1]
 
     # Gradients
