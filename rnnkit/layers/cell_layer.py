@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -66,11 +67,8 @@ class CellLayer(Layer):
     _native = True
     _held_weights = _WeightsOfCell
     _step_cell: Any
+    _features_of: Callable[[Any], Any]  # the sizes of what the step sees of an x of a shape
     _execution: Execution = None  # type: ignore[assignment]  # until it is built
-
-    def _features_of(self, shape) -> Any:
-        """Return the sizes of what the step sees of an x of this shape."""
-        raise NotImplementedError
 
     def _executed(self, cell, features) -> Execution:
         """Return the execution of a cell's step, which has been read."""

@@ -34,6 +34,7 @@ class Memoryless(CellLayer):
     _open_axes = -1
     _padding = "masked"
     _cell: Cell
+    _cell_for: Callable[[Any], Cell]  # a new cell for an x of a shape
     _stream_refusal: str | None = None
 
     def _call(self, inputs, mask, training, wanted=None):
@@ -63,12 +64,13 @@ class Memoryless(CellLayer):
         x = validation.numbers(inputs, "x")
         if x.ndim < 2:
             raise validation.shape_error("x", "batch, …", self._input_shape[-1:] if self.built else None, x.shape)
-        if self.built:
-            self._check_shape(x.shape)
-            return x.shape, self._execute(x, mask, gradient)
-        with all_or_nothing(self):
-            build_with(self, x.shape, self.dtype or validation.precision_of(x))
-            return x.shape, self._execute(x, mask, gradient)
+        if not self.built:
+            with all_or_nothing(self):
+                build_with(self, x.shape, self.dtype or validation.precision_of(x))
+                return self._run(x, mask, gradient)
+        self._check_shape(x.shape)
+        steps, given = self._steps(finite_under_mask(x, mask)), x if mask is None else None
+        return x.shape, self._computed(self._record(steps, given), gradient)
 
     def reads_more(self, rank: int) -> str | None:
         """Return what the step reads of an x of so many axes other than its last axis; None for nothing else."""
@@ -97,10 +99,6 @@ class Memoryless(CellLayer):
     def _cotangent_steps(self, d, shape):
         """Return a cotangent of the outputs as one of the steps, which have this shape."""
         return d.reshape(shape)
-
-    def _execute(self, x, mask, gradient) -> Result:
-        steps, given = self._steps(finite_under_mask(x, mask)), x if mask is None else None
-        return self._computed(self._record(steps, given), gradient)
 
     def _computed(self, record, gradient) -> Result:
         return self._execution.vjp(record) if gradient else self._execution.run(record)
@@ -131,10 +129,6 @@ class Memoryless(CellLayer):
 
     def _features(self, execution) -> tuple:
         return execution.output_shape()
-
-    def _cell_for(self, shape) -> Cell:
-        """Return a new cell for an x of this shape."""
-        raise NotImplementedError
 
     _step_cell: Any = property(attrgetter("_cell"))
 

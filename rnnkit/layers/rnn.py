@@ -37,10 +37,10 @@ from rnnkit.layers.support.symbolic import leaves, shape_leaves
 from rnnkit.layers.support.symbolic import mapped as each_mapped
 from rnnkit.layers.support.weight_mapping import complex_names
 from rnnkit.serialization.registry import reading
-from rnnkit.steps.cell import ALONE, Cell, as_cell, call_initial, prepare
+from rnnkit.steps.cell import ALONE, Cell, as_cell, prepare
 from rnnkit.steps.declared import DeclaredCell
 from rnnkit.steps.nesting import Nesting, is_nested, is_shape, leaves_of, mapped, shapes_mapped
-from rnnkit.steps.step import declared_output_shape
+from rnnkit.steps.step import declared_output_shape, start_of
 
 _COMPLEX = np.dtype(complex)
 
@@ -248,7 +248,8 @@ class RNN(CellLayer, OverSequences):
 
     def _directions(self, record, tangent, weights, states, constants) -> int:
         """Return how many directions there are, where arrays have an axis of them in front; 0 for one without it."""
-        self._check_named(record, weights)
+        if unknown := [name for name in weights if name not in record.weights]:
+            raise ValueError(f"expected weights among {', '.join(record.weights)}, got {unknown[0]!r}")
         pairs = [(tangent, record.x.ndim - self._reads_complex)] if tangent is not None else []
         pairs += [(d, record.weights[n].ndim - (n in complex_names(self))) for n, d in weights.items()]
         pairs += zip(leaves(states), (1 + len(one) for one in self._spec.own_shapes), strict=False)
@@ -265,11 +266,6 @@ class RNN(CellLayer, OverSequences):
         if len({shape[0] for shape in shapes}) > 1:
             raise ValueError(f"expected as many directions of each array, got shapes {shapes}")
         return shapes[0][0]
-
-    @staticmethod
-    def _check_named(record, weights):
-        if unknown := [name for name in weights if name not in record.weights]:
-            raise ValueError(f"expected weights among {', '.join(record.weights)}, got {unknown[0]!r}")
 
     def _tangents(self, record, tangent, weights, d_initial_state, d_constants) -> Tangents:
         """Return a direction of a call, checked."""
@@ -351,8 +347,11 @@ class RNN(CellLayer, OverSequences):
     def _entered(self, sequences, mask):
         """Return the input as one array, the mask, and the nesting of the input, None if it isn't nested."""
         if self._takes_complex(sequences):
-            x, nesting = self._entered_complex(sequences)
-            return x, mask, nesting
+            array = self._array(sequences, complex_too=True)
+            if isinstance(array, DeviceArray):
+                raise TypeError(f"expected x of {self.name!r} on the host, since it is complex, got an array of a GPU")
+            x = to_pairs(array, 2, self.dtype or validation.precision_of(array))
+            return x, mask, Nesting.of_shapes(array.shape, 2, _COMPLEX)
         if is_complex(sequences) and self._may_be_complex():
             dtype = np.result_type(self.dtype or np.float32, np.complex64)
             raise TypeError(
@@ -389,13 +388,6 @@ class RNN(CellLayer, OverSequences):
         if self.built or not is_complex(value):
             return self._reads_complex
         return self._reads_complex or any(self._spec.complex) or self.cell._declares_complex()
-
-    def _entered_complex(self, sequences):
-        array = self._array(sequences, complex_too=True)
-        if isinstance(array, DeviceArray):
-            raise TypeError(f"expected x of {self.name!r} on the host, since it is complex, got an array of a GPU")
-        dtype = self.dtype or validation.precision_of(array)
-        return to_pairs(array, 2, dtype), Nesting.of_shapes(array.shape, 2, _COMPLEX)
 
     def _array(self, sequences, complex_too: bool = False):
         array = validation.numbers(sequences, "x", complex_too=complex_too)
@@ -544,10 +536,7 @@ class RNN(CellLayer, OverSequences):
         return self._spec.pack(self._initial_states(whole(batch_size, "batch_size", 0)))
 
     def _initial_states(self, batch_size):
-        given = call_initial(self.cell.get_initial_state, batch_size)
-        if not isinstance(given, (list, tuple)) and not hasattr(given, "__array__"):
-            given = list(given)
-        return self._spec.unpack(given, batch_size, self.dtype or np.dtype("float32"), "get_initial_state")
+        return start_of(self.cell, self._spec, batch_size, self.dtype or np.dtype("float32"))
 
     def _keep(self, kept):
         self._kept = kept

@@ -168,10 +168,7 @@ class Step:
         """Return the states before the first step, new arrays ``(B, *shape)``."""
         if self.starts_at_zero:
             return self.states.zeros(batch_size, dtype)
-        given = call_initial(self.cell.get_initial_state, batch_size)
-        if not isinstance(given, (list, tuple, np.ndarray)) and not hasattr(given, "__array__"):
-            given = list(given)
-        return self.states.unpack(given, batch_size, dtype, "get_initial_state")
+        return start_of(self.cell, self.states, batch_size, dtype)
 
     @tracebacks.door
     def draw(self, name: str, batch_size: int, rng: np.random.Generator, dtype) -> np.ndarray:
@@ -283,6 +280,14 @@ def _row(r, x, states, constants, draws) -> tuple[Any, ...]:
 
 def _rows(arrays, r):
     return tuple(array[r : r + 1] for array in arrays)
+
+
+def start_of(cell, spec, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
+    """Return the states that a cell says it starts from, new arrays ``(B, *shape)``."""
+    given = call_initial(cell.get_initial_state, batch_size)
+    if not isinstance(given, (list, tuple)) and not hasattr(given, "__array__"):
+        given = list(given)
+    return spec.unpack(given, batch_size, dtype, "get_initial_state")
 
 
 def _starts_by_own_code(cell) -> bool:

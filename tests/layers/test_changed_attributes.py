@@ -8,8 +8,9 @@ from layers_under_test import LAYERS, public_layers
 from matrix import flat, same_bits
 
 import rnnkit as rk
+from rnnkit.circumstances import standing_in
 from rnnkit.layers.base import Layer
-from rnnkit.layers.support.layer_tree import all_layers
+from rnnkit.layers.support.layer_tree import all_layers, held_arrays
 from rnnkit.layers.support.runner import SURE, Runner
 from rnnkit.layers.traced import Traced
 
@@ -219,6 +220,32 @@ def test_a_call_that_is_planned_checks_all_that_its_plan_takes_for_granted(name,
             assert got == expected if isinstance(got, str) else not isinstance(expected, str)
             if not isinstance(got, str):
                 same_bits(got, expected)
+
+
+def test_a_call_that_is_planned_is_of_its_training_and_its_circumstances(monkeypatch):
+    monkeypatch.setenv("RNNKIT_REPEAT", "0")
+    x, layer, other = np.ones((2, 3, 4)), rk.LSTM(3, dropout=0.5, seed=0), rk.LSTM(3, seed=0)
+    y, again = layer(x), layer(x)
+    assert np.array_equal(y, again) and not np.array_equal(y, layer(x, training=True))
+    other(x)
+    other.set_weights([2 * one for one in layer.get_weights()])
+    layer(x), layer(x)
+    with standing_in([(array, 2 * array) for array in held_arrays(layer).values()]):
+        same_bits([layer(x)], [other(x)])
+    same_bits([layer(x)], [y])
+    seen = []
+
+    @rk.cell(states={"h": 1})
+    def counting(x, states, weights):
+        seen.append(x)
+        return states.h, states.h + x
+
+    counts = rk.RNN(counting())
+    counts(x[..., :1]), counts(x[..., :1])
+    seen.clear()
+    with rk.eager():
+        assert counts(x[..., :1]).tolist() == [[2.0], [2.0]]
+    assert len(seen) == 3
 
 
 def of_other_arrays(case):

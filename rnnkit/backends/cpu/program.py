@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -202,14 +202,8 @@ class Program:
         result = self._attempt(record, threads) if threads > 1 else None
         return self._attempt(record, 1) if result is None else result
 
-    @overload
-    def _attempt(self, record: Record, threads: Literal[1]) -> Result: ...
-
-    @overload
-    def _attempt(self, record: Record, threads: int) -> Result | None: ...
-
-    def _attempt(self, record: Record, threads: int) -> Result | None:
-        """Return the results, or None if threads weren't free, or one was stopped in the middle of a short call."""
+    def _attempt(self, record: Record, threads: int) -> Any:
+        """Return the results; None if threads weren't free, or one was stopped in the middle of a short call."""
         plan, dtype, x, recording = self.plan, self.dtype, record.x, record.recording
         rows, steps = x.shape[:2]
         if threads > 1:
