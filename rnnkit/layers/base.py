@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Never, Self
@@ -226,12 +227,13 @@ class Layer(Watchful, Shown, Configurable):
         plan = self._assigned.plan
         if plan is None or type(x) is not np.ndarray or plan[0] != (Changes.last, x.shape, x.dtype, training):
             return None
-        return plan[1] if x.flags.carray and circumstances() is USUAL else None
+        return plan[2] if plan[1]() is self and x.flags.carray and circumstances() is USUAL else None
 
     def _plan(self, last: int, x, training, decided) -> None:
         """Keep what a call that began after a `last` change has decided, from the kind of x alone."""
         if type(x) is np.ndarray and circumstances() is USUAL and x.nbytes <= self._recorded_bytes:
-            self._assigned.plan = (last, x.shape, x.dtype, training), decided
+            key = last, x.shape, x.dtype, training
+            self._assigned.plan = key, weakref.ref(self), decided  # shallow copies share it
 
     # Devices
 

@@ -222,6 +222,15 @@ def test_a_call_that_is_planned_checks_all_that_its_plan_takes_for_granted(name,
                 same_bits(got, expected)
 
 
+def test_a_call_that_is_planned_is_of_its_layer():
+    """Not of a shallow copy, which has other attributes."""
+    x, layer = np.arange(12.0).reshape(1, 4, 3), rk.MaxPooling1D(2)
+    layer(x)
+    other = copy.copy(layer)
+    other._windows = rk.MaxPooling1D(4)._windows
+    assert layer(x).shape == layer(x).shape == (1, 2, 3) and other(x).shape == (1, 1, 3)
+
+
 def test_a_call_that_is_planned_is_of_its_training_and_its_circumstances(monkeypatch):
     monkeypatch.setenv("RNNKIT_REPEAT", "0")
     x, layer, other = np.ones((2, 3, 4)), rk.LSTM(3, dropout=0.5, seed=0), rk.LSTM(3, seed=0)
