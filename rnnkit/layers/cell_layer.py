@@ -42,7 +42,7 @@ class _WeightsOfCell(HeldWeights):
 
     def put(self, arrays):
         cell: Any = self.cell
-        self.layer._assigned.arrays = None
+        self.layer._assigned.arrays = self.layer._assigned.plan = None
         cell._replace_weights(as_held(cell._all_weights(), arrays))
 
     def make_sparse(self, names):
