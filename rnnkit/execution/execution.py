@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -81,6 +81,17 @@ def is_eager() -> bool:
     return circumstances().mode is _EAGER
 
 
+def _only(found: dict[tuple, Any], key: tuple, make: Callable[[], Any]) -> Any:
+    """Return the one entry of a key, which one thread makes."""
+    chosen = found.get(key)
+    if chosen is None:
+        with build_lock:
+            chosen = found.get(key)
+            if chosen is None:
+                chosen = found[key] = make()
+    return chosen
+
+
 class Execution:
     """A built step with its executors, one per `training` and shapes of constants.
 
@@ -117,18 +128,12 @@ class Execution:
         if is_eager():
             return self._eager
         key = (training, tuple(constant.shape[1:] for constant in constants))
-        chosen = self.executors.get(key)
-        if chosen is None:
-            with build_lock:
-                chosen = self.executors.get(key)
-                if chosen is None:
-                    if self.step.takes_constants or self.step.per_row:  # may share another step's compiled program
-                        self.step.output_shape(constants, training)
-                    chosen = self.executors[key] = self._choose(*key)
-        return chosen
+        return self.executors.get(key) or _only(self.executors, key, lambda: self._choose(constants, *key))
 
-    def _choose(self, training, constant_shapes):
+    def _choose(self, constants, training, constant_shapes):
         step, content = self.step, self.step.cell._content()
+        if step.takes_constants or step.per_row:  # may share another step's compiled program
+            step.output_shape(constants, training)
         if content is None:
             return self._chosen(training, constant_shapes)
         kind = type(step.cell), step.name, content, step.feature_shape, self.dtype, self.device, self.stored
@@ -198,12 +203,7 @@ class Execution:
             )
         in_python = is_eager() and pipeline.has_vjp(self.step)
         key = (record.training, tuple(constant.shape[1:] for constant in record.constants), in_python)
-        chosen = self.gradients.get(key)
-        if chosen is None:
-            with build_lock:
-                chosen = self.gradients.get(key)
-                if chosen is None:
-                    chosen = self.gradients[key] = self._differentiated(record, in_python)
+        chosen = _only(self.gradients, key, lambda: self._differentiated(record, in_python))
         if pipeline.has_vjp(self.step):
             record.runs_each_time("a cell's own vjp in Python may do anything, and so runs each time")
             if self.device == "cuda":
@@ -229,14 +229,12 @@ class Execution:
         """Return the executor of the step's dual for constants of these shapes, or of its gradient, see `along`."""
         from rnnkit.execution import pipeline
 
-        key = training, shapes, moved, wanted
-        with build_lock:
-            if key not in self.duals:
-                weights = self.step.cell._all_weights()
-                target = pipeline.target_on(self.device)
-                made = pipeline.compile_dual(self.step, self.dtype, weights, shapes, training, moved, wanted, target)
-                self.duals[key] = made if wanted is None else made.differentiate()
-        return self.duals[key]
+        def make():
+            weights, target = self.step.cell._all_weights(), pipeline.target_on(self.device)
+            made = pipeline.compile_dual(self.step, self.dtype, weights, shapes, training, moved, wanted, target)
+            return made if wanted is None else made.differentiate()
+
+        return _only(self.duals, (training, shapes, moved, wanted), make)
 
     def _differentiated(self, record, in_python):
         from rnnkit.execution import pipeline

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Never, Self
@@ -13,6 +14,7 @@ import numpy as np
 
 from rnnkit import regularizers, tracebacks
 from rnnkit.arguments import is_own
+from rnnkit.circumstances import USUAL, circumstances
 from rnnkit.configured import config_of
 from rnnkit.docstrings import describe_by_bases
 from rnnkit.execution.execution import build_lock
@@ -30,7 +32,7 @@ from rnnkit.layers.support import (
     validation,
     weight_files,
 )
-from rnnkit.layers.support.assignments import Assigned, Watchful
+from rnnkit.layers.support.assignments import Assigned, Changes, Watchful
 from rnnkit.layers.support.bound_calls import mask_behind
 from rnnkit.layers.support.display import Text, layer_card
 from rnnkit.layers.support.held_weights import HeldWeights
@@ -217,6 +219,21 @@ class Layer(Watchful, Shown, Configurable):
                 f"expected the weight {name!r} of {self.name!r} to be replaced by layer.{name}.assign(value)"
             )
         super().__setattr__(name, value)
+
+    # Calls on one array alone: what the last one decided holds while no attribute of a layer, and no weight, is set
+
+    def _planned(self, x, training) -> Any:
+        """Return what was decided at a call on an array like x; None if anything may be different now."""
+        plan = self._assigned.plan
+        if plan is None or type(x) is not np.ndarray or plan[0] != (Changes.last, x.shape, x.dtype, training):
+            return None
+        return plan[2] if plan[1]() is self and x.flags.carray and circumstances() is USUAL else None
+
+    def _plan(self, last: int, x, training, decided) -> None:
+        """Keep what a call that began after a `last` change has decided, from the kind of x alone."""
+        if type(x) is np.ndarray and circumstances() is USUAL and x.nbytes <= self._recorded_bytes:
+            key = last, x.shape, x.dtype, training
+            self._assigned.plan = key, weakref.ref(self), decided  # shallow copies share it
 
     # Devices
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
 
 from rnnkit import tracebacks
-from rnnkit.execution.execution import Execution
+from rnnkit.backends.cuda.memory.array import DeviceArray
+from rnnkit.backends.shared.call import Record, recording_of
+from rnnkit.circumstances import weights_now
+from rnnkit.execution.execution import Execution, initial_states
 from rnnkit.layers.base import Layer
+from rnnkit.layers.support import validation
 from rnnkit.layers.support.assignments import Changes, assigned
 from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.held_weights import HeldWeights
 from rnnkit.layers.support.quantizing import as_held
+from rnnkit.layers.support.seeds import drawn
 from rnnkit.layers.support.weight_mapping import weight_keys
 
 
@@ -36,7 +42,7 @@ class _WeightsOfCell(HeldWeights):
 
     def put(self, arrays):
         cell: Any = self.cell
-        self.layer._assigned.arrays = None
+        self.layer._assigned.arrays = self.layer._assigned.plan = None
         cell._replace_weights(as_held(cell._all_weights(), arrays))
 
     def make_sparse(self, names):
@@ -61,17 +67,33 @@ class CellLayer(Layer):
     _native = True
     _held_weights = _WeightsOfCell
     _step_cell: Any
+    _features_of: Callable[[Any], Any]  # the sizes of what the step sees of an x of a shape
     _execution: Execution = None  # type: ignore[assignment]  # until it is built
-
-    def _features_of(self, shape) -> Any:
-        """Return the sizes of what the step sees of an x of this shape."""
-        raise NotImplementedError
 
     def _executed(self, cell, features) -> Execution:
         """Return the execution of a cell's step, which has been read."""
         execution = Execution(cell, features, cast(np.dtype, self.dtype), self._device)
         execution.read()
         return execution
+
+    def _record(self, x, given=None, states=None, stream: int = 0, **fields) -> Record:
+        """Return the record of a call on x, which starts from the step's own states unless it has others.
+
+        If it is a call on `given` alone, later ones on such an array have its states and weights.
+        """
+        last, step, like = Changes.last, self._execution.step, x
+        x, draws, is_usual = validation.cast(x, self._execution.dtype), {}, states is None and given is not None
+        rows = x.shape[0]
+        if step.draws and (names := step.used_draws(fields["constants"], fields["training"])):
+            draw, dtype = step.draw, x.dtype
+            draws = drawn(self, lambda rng: {name: draw(name, rows, rng, dtype) for name in names}, x)
+        if states is None:
+            states = initial_states(step, rows, self.dtype, x)
+        weights = weights_now(self._step_cell._all_weights())
+        stream = x.stream if isinstance(x, DeviceArray) else stream
+        if is_usual and x is like and not draws and step.starts_alike and not self._keeps_states:
+            self._plan(last, given, fields.get("training", False), (states, weights))
+        return Record(x, states, weights, draws=draws, stream=stream, recording=recording_of(x), **fields)
 
     @tracebacks.edge
     def explain(self, source: bool = False, graph: bool = False) -> str:

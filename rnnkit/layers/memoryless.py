@@ -14,8 +14,7 @@ from rnnkit import hints
 from rnnkit.activations import activation
 from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Gradient, Record, Result
-from rnnkit.circumstances import weights_now
-from rnnkit.execution.execution import Execution, initial_states
+from rnnkit.execution.execution import Execution
 from rnnkit.execution.tangents import Tangents
 from rnnkit.hints import Config, CustomObjects, LayerOptions, Shape
 from rnnkit.layers.cell_layer import CellLayer
@@ -35,6 +34,7 @@ class Memoryless(CellLayer):
     _open_axes = -1
     _padding = "masked"
     _cell: Cell
+    _cell_for: Callable[[Any], Cell]  # a new cell for an x of a shape
     _stream_refusal: str | None = None
 
     def _call(self, inputs, mask, training, wanted=None):
@@ -59,15 +59,18 @@ class Memoryless(CellLayer):
 
     def _run(self, inputs, mask, gradient=False) -> tuple[tuple, Result]:
         """Return the shape of x, and the result of its steps."""
+        if mask is None and (plan := self._planned(inputs, False)) is not None:
+            return inputs.shape, self._computed(Record(self._steps(inputs), *plan), gradient)
         x = validation.numbers(inputs, "x")
         if x.ndim < 2:
             raise validation.shape_error("x", "batch, …", self._input_shape[-1:] if self.built else None, x.shape)
-        if self.built:
-            self._check_shape(x.shape)
-            return x.shape, self._execute(finite_under_mask(x, mask), gradient)
-        with all_or_nothing(self):
-            build_with(self, x.shape, self.dtype or validation.precision_of(x))
-            return x.shape, self._execute(finite_under_mask(x, mask), gradient)
+        if not self.built:
+            with all_or_nothing(self):
+                build_with(self, x.shape, self.dtype or validation.precision_of(x))
+                return self._run(x, mask, gradient)
+        self._check_shape(x.shape)
+        steps, given = self._steps(finite_under_mask(x, mask)), x if mask is None else None
+        return x.shape, self._computed(self._record(steps, given), gradient)
 
     def reads_more(self, rank: int) -> str | None:
         """Return what the step reads of an x of so many axes other than its last axis; None for nothing else."""
@@ -82,7 +85,8 @@ class Memoryless(CellLayer):
         """``(B, …, F)`` as steps ``(B, n, F)``."""
         if x.ndim == 3:
             return x
-        return validation.reshapeable(x).reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
+        x = validation.reshapeable(x) if isinstance(x, DeviceArray) else x
+        return x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
 
     def _given_back(self, steps, shape):
         """Return the outputs of the steps of an x of this shape, as its rows."""
@@ -96,17 +100,8 @@ class Memoryless(CellLayer):
         """Return a cotangent of the outputs as one of the steps, which have this shape."""
         return d.reshape(shape)
 
-    def _execute(self, x, gradient) -> Result:
-        record = self._record(self._steps(x))
+    def _computed(self, record, gradient) -> Result:
         return self._execution.vjp(record) if gradient else self._execution.run(record)
-
-    def _record(self, x) -> Record:
-        return Record(
-            x=validation.cast(x, self._execution.dtype),
-            states=initial_states(self._execution.step, x.shape[0], self.dtype, x),
-            weights=weights_now(self._cell._all_weights()),
-            stream=x.stream if isinstance(x, DeviceArray) else 0,
-        )
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape."""
@@ -134,10 +129,6 @@ class Memoryless(CellLayer):
 
     def _features(self, execution) -> tuple:
         return execution.output_shape()
-
-    def _cell_for(self, shape) -> Cell:
-        """Return a new cell for an x of this shape."""
-        raise NotImplementedError
 
     _step_cell: Any = property(attrgetter("_cell"))
 

@@ -19,10 +19,10 @@ from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.cells.standard import StandardCell
-from rnnkit.circumstances import circumstances, weights_now
+from rnnkit.circumstances import circumstances
 from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
 from rnnkit.docstrings import described_as
-from rnnkit.execution.execution import Execution, initial_states
+from rnnkit.execution.execution import Execution
 from rnnkit.execution.tangents import BY_ROW, Tangents, parted, together
 from rnnkit.hints import Array, Config, DType, Regularizer, Seed, Shape
 from rnnkit.layers.cell_layer import CellLayer
@@ -32,15 +32,15 @@ from rnnkit.layers.support import device_transfer, entry, validation
 from rnnkit.layers.support.facts import built_shape
 from rnnkit.layers.support.layer_tree import all_or_nothing, build_with
 from rnnkit.layers.support.pullback import Gradients, Pullback
-from rnnkit.layers.support.seeds import drawn, weight_generator
+from rnnkit.layers.support.seeds import weight_generator
 from rnnkit.layers.support.symbolic import leaves, shape_leaves
 from rnnkit.layers.support.symbolic import mapped as each_mapped
 from rnnkit.layers.support.weight_mapping import complex_names
 from rnnkit.serialization.registry import reading
-from rnnkit.steps.cell import ALONE, Cell, as_cell, call_initial, prepare
+from rnnkit.steps.cell import ALONE, Cell, as_cell, prepare
 from rnnkit.steps.declared import DeclaredCell
 from rnnkit.steps.nesting import Nesting, is_nested, is_shape, leaves_of, mapped, shapes_mapped
-from rnnkit.steps.step import declared_output_shape
+from rnnkit.steps.step import declared_output_shape, start_of
 
 _COMPLEX = np.dtype(complex)
 
@@ -248,7 +248,8 @@ class RNN(CellLayer, OverSequences):
 
     def _directions(self, record, tangent, weights, states, constants) -> int:
         """Return how many directions there are, where arrays have an axis of them in front; 0 for one without it."""
-        self._check_named(record, weights)
+        if unknown := [name for name in weights if name not in record.weights]:
+            raise ValueError(f"expected weights among {', '.join(record.weights)}, got {unknown[0]!r}")
         pairs = [(tangent, record.x.ndim - self._reads_complex)] if tangent is not None else []
         pairs += [(d, record.weights[n].ndim - (n in complex_names(self))) for n, d in weights.items()]
         pairs += zip(leaves(states), (1 + len(one) for one in self._spec.own_shapes), strict=False)
@@ -265,11 +266,6 @@ class RNN(CellLayer, OverSequences):
         if len({shape[0] for shape in shapes}) > 1:
             raise ValueError(f"expected as many directions of each array, got shapes {shapes}")
         return shapes[0][0]
-
-    @staticmethod
-    def _check_named(record, weights):
-        if unknown := [name for name in weights if name not in record.weights]:
-            raise ValueError(f"expected weights among {', '.join(record.weights)}, got {unknown[0]!r}")
 
     def _tangents(self, record, tangent, weights, d_initial_state, d_constants) -> Tangents:
         """Return a direction of a call, checked."""
@@ -314,41 +310,36 @@ class RNN(CellLayer, OverSequences):
         for the weights of `gradient`. `wishes` are fields of the call's `Record` that differ from the layer's.
         """
         sequences, initial_state, mask, training, constants, stream = arguments
-        x, mask, nesting = self._entered(sequences, mask)
-        if stream is not None and self._device != "cuda":
-            raise ValueError(f"expected no stream, since the layer {self.name!r} is on the CPU, got {stream!r}")
-        features = self._input_shape[2:] if self.built and nesting is None else None
-        if x.ndim < 3 or (features is not None and x.shape[2:] != features):
-            raise validation.shape_error("x", "batch, time", features, x.shape)
-        dtype = self.dtype or validation.precision_of(x)
-        batch_size, length = x.shape[:2]
-        if mask is not None:
-            mask = validation.mask(mask, batch_size, length)
-        constants = () if constants is None else self._constants(constants, batch_size, dtype)
-        if not self.built:
-            features = x.shape[2:] if nesting is None else nesting.shapes[0] if nesting.alone else None
-            self._spec = self.cell._states(features)
-        states = self._start(initial_state, batch_size, dtype)
-        on_gpu = isinstance(x, DeviceArray)
-        fields = {
-            "x": validation.cast(x, dtype),
-            "mask": mask,
-            "constants": constants,
+        fields: dict[str, Any] = {
             "reverse": self.go_backwards,
             "zero_masked": self.zero_output_for_mask,
             "sequences": self.return_sequences,
             "training": bool(training),
-            "stream": x.stream if on_gpu else 0 if stream is None else interop.stream_handle(stream),
             **wishes,
         }
+        given = sequences if initial_state is None and mask is None and constants is None and stream is None else None
+        if (plan := self._planned(given, training)) is not None:
+            return self._computed(Record(sequences, *plan, **fields), gradient, along)
+        x, mask, nesting = self._entered(sequences, mask)
+        if stream is not None and self._device != "cuda":
+            raise ValueError(f"expected no stream, since the layer {self.name!r} is on the CPU, got {stream!r}")
+        dtype = self.dtype or validation.precision_of(x)
+        batch_size, length = x.shape[:2]
+        fields["mask"] = None if mask is None else validation.mask(mask, batch_size, length)
+        fields["constants"] = () if constants is None else self._constants(constants, batch_size, dtype)
+        fields["stream"] = 0 if stream is None else interop.stream_handle(stream)
+        if not self.built:
+            features = x.shape[2:] if nesting is None else nesting.shapes[0] if nesting.alone else None
+            self._spec = self.cell._states(features)
+        states, given = self._start(initial_state, batch_size, dtype), given if x is given else None
         if self.built:
-            return self._execute(states, fields, gradient, along)
+            return self._computed(self._record(x, given, states, **fields), gradient, along)
         before, self._reads_complex = self._reads_complex, nesting is not None and nesting.alone
         try:
             with all_or_nothing(self):
                 shape = x.shape if nesting is None else nesting.packed([(*x.shape[:2], *one) for one in nesting.shapes])
                 build_with(self, shape, dtype)
-                return self._execute(states, fields, gradient, along)
+                return self._computed(self._record(x, given, states, **fields), gradient, along)
         except BaseException:
             self._reads_complex = before
             raise
@@ -356,8 +347,11 @@ class RNN(CellLayer, OverSequences):
     def _entered(self, sequences, mask):
         """Return the input as one array, the mask, and the nesting of the input, None if it isn't nested."""
         if self._takes_complex(sequences):
-            x, nesting = self._entered_complex(sequences)
-            return x, mask, nesting
+            array = self._array(sequences, complex_too=True)
+            if isinstance(array, DeviceArray):
+                raise TypeError(f"expected x of {self.name!r} on the host, since it is complex, got an array of a GPU")
+            x = to_pairs(array, 2, self.dtype or validation.precision_of(array))
+            return x, mask, Nesting.of_shapes(array.shape, 2, _COMPLEX)
         if is_complex(sequences) and self._may_be_complex():
             dtype = np.result_type(self.dtype or np.float32, np.complex64)
             raise TypeError(
@@ -365,7 +359,7 @@ class RNN(CellLayer, OverSequences):
                 f'dtype="{dtype}", or pass x.real, x.imag or np.abs(x)'
             )
         if not self._nests(sequences):
-            return validation.numbers(sequences, "x"), mask, None
+            return self._array(sequences), mask, None
         nesting = self._nesting or Nesting(mapped(sequences, _as_sequence), 2)
         arrays = [_as_sequence(one) for one in nesting.leaves(sequences, "x")]
         for array, shape in zip(arrays, nesting.shapes, strict=True):
@@ -395,15 +389,12 @@ class RNN(CellLayer, OverSequences):
             return self._reads_complex
         return self._reads_complex or any(self._spec.complex) or self.cell._declares_complex()
 
-    def _entered_complex(self, sequences):
-        array = validation.numbers(sequences, "x", complex_too=True)
+    def _array(self, sequences, complex_too: bool = False):
+        array = validation.numbers(sequences, "x", complex_too=complex_too)
         features = self._input_shape[2:] if self.built else None
         if array.ndim < 3 or (features is not None and array.shape[2:] != features):
             raise validation.shape_error("x", "batch, time", features, array.shape)
-        if isinstance(array, DeviceArray):
-            raise TypeError(f"expected x of {self.name!r} on the host, since it is complex, got an array of a GPU")
-        dtype = self.dtype or validation.precision_of(array)
-        return to_pairs(array, 2, dtype), Nesting.of_shapes(array.shape, 2, _COMPLEX)
+        return array
 
     def _may_be_complex(self) -> bool:
         """Return whether its cell may take complex numbers; those of Keras don't."""
@@ -414,31 +405,20 @@ class RNN(CellLayer, OverSequences):
         """Return whether the cell's step may take several arrays."""
         return not isinstance(self.cell, (DeclaredCell, StackedRNNCells, StandardCell))
 
-    def _execute(self, states, fields: dict[str, Any], gradient, along=None) -> Result:
-        """Add the layer's own fields to a call, run it, and keep the states of a stateful layer.
-
-        `fields` are the others of the call's `Record`. Without states it starts from the step's own.
-        """
-        execution, step, batch_size = self._execution, self._execution.step, fields["x"].shape[0]
-        draws = {}
-        if step.draws and (names := step.used_draws(fields["constants"], fields["training"])):
-            draw, dtype = step.draw, self.dtype
-            draws = drawn(self, lambda rng: {name: draw(name, batch_size, rng, dtype) for name in names}, fields["x"])
-        if states is None:
-            states = initial_states(step, batch_size, self.dtype, fields["x"])
-        record = Record(states=states, weights=weights_now(self.cell._all_weights()), draws=draws, **fields)
-        if along is not None and self.stateful:
-            raise ValueError(f"expected {self.name!r} without states kept between calls, for a derivative")
+    def _computed(self, record: Record, gradient, along=None) -> Result:
+        """Return the results of a call, as `_run`, and keep the states of a stateful layer."""
+        execution, step = self._execution, self._execution.step
         if along is not None:
+            if self.stateful:
+                raise ValueError(f"expected {self.name!r} without states kept between calls, for a derivative")
             result = execution.along(record, along(record), gradient)
-            result.nesting = step.nesting(record.constants, record.training)
-            return result
-        result = execution.run(record) if gradient is None else execution.vjp(record, **gradient)
-        result.nesting = step.nesting(record.constants, record.training)
+        else:
+            result = execution.run(record) if gradient is None else execution.vjp(record, **gradient)
+        result.nesting = step.nesting(record.constants, record.training) if record.constants else step.outputs
         if (stream := circumstances().stream) is not None:
-            outputs = result.outputs if fields["sequences"] else result.last
-            held = None if self.zero_output_for_mask else fields["mask"]  # zeros are there already
-            stream.end(result.states, states, cast(np.ndarray, outputs), held)
+            outputs = result.outputs if record.sequences else result.last
+            held = None if self.zero_output_for_mask else record.mask  # zeros are there already
+            stream.end(result.states, record.states, cast(np.ndarray, outputs), held)
         elif self.stateful:
             self._kept = tuple(state.copy() for state in result.states)
         return result
@@ -556,10 +536,7 @@ class RNN(CellLayer, OverSequences):
         return self._spec.pack(self._initial_states(whole(batch_size, "batch_size", 0)))
 
     def _initial_states(self, batch_size):
-        given = call_initial(self.cell.get_initial_state, batch_size)
-        if not isinstance(given, (list, tuple)) and not hasattr(given, "__array__"):
-            given = list(given)
-        return self._spec.unpack(given, batch_size, self.dtype or np.dtype("float32"), "get_initial_state")
+        return start_of(self.cell, self._spec, batch_size, self.dtype or np.dtype("float32"))
 
     def _keep(self, kept):
         self._kept = kept

@@ -13,7 +13,7 @@ from rnnkit.execution.array_functions import TracedFunction
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.identity import Same
 from rnnkit.layers.support import symbolic, validation
-from rnnkit.layers.support.assignments import changeable, entries
+from rnnkit.layers.support.assignments import Changes, changeable, entries
 from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.layer_tree import all_or_nothing, build_with
 from rnnkit.layers.support.pullback import Gradients, Pullback
@@ -66,21 +66,29 @@ class Traced(OwnWeights):
 
     def _entered(self, inputs, mask, training, pulls=True) -> tuple[TracedFunction, Any, list[np.ndarray]]:
         """The function for arrays of these shapes, these, and as it reads them: copies, if its pull reads them."""
+        if mask is None and (plan := self._planned(inputs, training)) is not None:
+            traced, weights = plan
+            copied = pulls and (self._unbatched or traced.pull_reads_arrays)
+            return traced, inputs, [inputs.copy() if copied else inputs, *weights]
         inputs = self._taken(inputs, mask)
         given = leaves(inputs)
         with all_or_nothing(self) if not self.built else nullcontext():
             if not self.built:
                 shape = mapped(inputs, np.shape)
                 build_with(self, shape, self.dtype or np.result_type(*map(validation.precision_of, given)))
-            arrays = [one.astype(self.dtype, order="C", copy=False) for one in given]
+            last, arrays = Changes.last, [one.astype(self.dtype, order="C", copy=False) for one in given]
             masks = self._masks(mask, given, training)
             more = [one for one in leaves(masks) if one is not None]
             kinds = [(one.shape, self._kind_of(one.dtype)) for one in given]
             kinds += [(one.shape, "bool" if one.dtype == bool else "float") for one in more]
-            traced = self._traced(inputs, kinds, masks, self._call_options(training, arrays, more))
+            found = self._call_options(training, arrays, more)
+            traced, weights = self._traced(inputs, kinds, masks, found), self._weights_of_call(given[0]).values()
+        depends_on_shape = arrays[0] is inputs and found is training and not (more or self._finds_more)
+        if mask is None and depends_on_shape and not changeable(self):
+            self._plan(last, inputs, training, (traced, list(weights)))
         if pulls and (self._unbatched or traced.pull_reads_arrays):
             arrays = [one.copy() if one is own else one for one, own in zip(arrays, given, strict=True)]
-        return traced, inputs, [*arrays, *more, *self._weights_of_call(given[0]).values()]
+        return traced, inputs, [*arrays, *more, *weights]
 
     def _weights_of_call(self, like) -> dict[str, np.ndarray]:
         """The weights that a call computes with, by name."""

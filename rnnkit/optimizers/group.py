@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnkit.arrays import real
 from rnnkit.backends.python.eager import Eager
-from rnnkit.backends.shared.call import Record, Result
+from rnnkit.backends.shared.call import Record, Result, recording_of
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.opaque import opaque
 from rnnkit.regularizers import L1L2
@@ -211,7 +211,8 @@ class Group:
         shared = np.empty((self.rows.count, len(now)), self.rows.dtype)
         opaque(self._share, shared, now, draws=True, writes=[shared], like=self.given)
         states, constants = (self.given, *self.slots), (self.own, shared)
-        record = Record(x=self.gradient[:, None], states=states, weights={}, constants=constants, sequences=False)
+        x, recording = self.gradient[:, None], recording_of(self.gradient)
+        record = Record(x, states, {}, constants=constants, sequences=False, recording=recording)
         return self._program(tuple(name for name in now if name not in (LIMIT, DECAY))).run(record)
 
     def _share(self, shared, now) -> None:

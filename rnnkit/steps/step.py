@@ -48,7 +48,6 @@ class Step:
         if cell._has_vjp() and self.has_complex:
             raise ValueError(f"expected {self.name!r} without a vjp of its own, since it has complex numbers")
         self.starts_at_zero, self.starts_alike = cell._starts_at_zero(), cell._starts_alike()
-        self._starts: dict[np.dtype, tuple[np.ndarray, ...]] = {}  # of a row, where all calls start alike
         self.starts_by_own_code = _starts_by_own_code(cell)  # not by a user's code, which may do anything
         self._probes: dict = {}
         # Calls in which the step decides by values, and so takes one row at a time: (training, shapes of constants).
@@ -169,18 +168,7 @@ class Step:
         """Return the states before the first step, new arrays ``(B, *shape)``."""
         if self.starts_at_zero:
             return self.states.zeros(batch_size, dtype)
-        if self.starts_alike and 0 < batch_size <= allocation.MANY_ROWS:
-            rows = self._starts.get(np.dtype(dtype))
-            if rows is None:
-                rows = self._starts[np.dtype(dtype)] = self._initial_states(1, dtype)
-            return tuple([row.copy() if batch_size == 1 else np.repeat(row, batch_size, axis=0) for row in rows])
-        return self._initial_states(batch_size, dtype)
-
-    def _initial_states(self, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
-        given = call_initial(self.cell.get_initial_state, batch_size)
-        if not isinstance(given, (list, tuple, np.ndarray)) and not hasattr(given, "__array__"):
-            given = list(given)
-        return self.states.unpack(given, batch_size, dtype, "get_initial_state")
+        return start_of(self.cell, self.states, batch_size, dtype)
 
     @tracebacks.door
     def draw(self, name: str, batch_size: int, rng: np.random.Generator, dtype) -> np.ndarray:
@@ -292,6 +280,14 @@ def _row(r, x, states, constants, draws) -> tuple[Any, ...]:
 
 def _rows(arrays, r):
     return tuple(array[r : r + 1] for array in arrays)
+
+
+def start_of(cell, spec, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
+    """Return the states that a cell says it starts from, new arrays ``(B, *shape)``."""
+    given = call_initial(cell.get_initial_state, batch_size)
+    if not isinstance(given, (list, tuple)) and not hasattr(given, "__array__"):
+        given = list(given)
+    return spec.unpack(given, batch_size, dtype, "get_initial_state")
 
 
 def _starts_by_own_code(cell) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnkit import losses, tracebacks
 from rnnkit import targets as entries
-from rnnkit.backends.shared.call import Record
+from rnnkit.backends.shared.call import Record, recording_of
 from rnnkit.execution.execution import build_lock
 from rnnkit.layers.support import validation
 from rnnkit.opaque import opaque
@@ -183,6 +183,7 @@ class Objective:
             states=(np.zeros_like(weight),),
             weights={},
             draws={"y_true": validation.cast(y_true, dtype, 0).reshape(rows, *targets), "weight": weight},
+            recording=recording_of(y_pred),
         )
         return self._program(steps, features, targets, dtype, gradient).run(record)
 

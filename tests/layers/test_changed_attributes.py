@@ -8,8 +8,9 @@ from layers_under_test import LAYERS, public_layers
 from matrix import flat, same_bits
 
 import rnnkit as rk
+from rnnkit.circumstances import standing_in
 from rnnkit.layers.base import Layer
-from rnnkit.layers.support.layer_tree import all_layers
+from rnnkit.layers.support.layer_tree import all_layers, held_arrays
 from rnnkit.layers.support.runner import SURE, Runner
 from rnnkit.layers.traced import Traced
 
@@ -160,6 +161,102 @@ def test_T13_a_formula_is_read_anew_after_a_change(name):
         change(layer, *back)
 
 
+@each_layer
+def test_T13_a_call_that_was_planned_sees_what_changed(name, monkeypatch):
+    """As a copy does that was called on arrays of another shape, and so has read its steps, but planned other calls."""
+    monkeypatch.setenv("RNNKIT_REPEAT", "0")
+    case = LAYERS[name]
+
+    def called(layer, rows=None):
+        return flat(layer(*case.given(case.inputs(rows, seed=1))))
+
+    layer = case.make()
+    called(layer)
+    for what in list(changes(layer)):
+        fresh = copy.deepcopy(layer)
+        called(layer), called(layer), called(fresh, 1)
+        back, _ = change(layer, *what), change(fresh, *what)
+        got, expected = outcome(called, layer), outcome(called, fresh)
+        assert type(got) is type(expected), what
+        if isinstance(got, str):
+            assert got == expected, what
+        else:
+            same_bits(got, expected)
+        change(layer, *back)
+
+
+@pytest.mark.parametrize("name", "Dense LSTM MaxPooling1D LayerNormalization Bidirectional PReLU Maximum".split())
+def test_a_call_that_is_planned_checks_all_that_its_plan_takes_for_granted(name, monkeypatch):
+    """Whatever an array is like that comes after calls on arrays alone, results and errors are those of a new layer."""
+    monkeypatch.setenv("RNNKIT_REPEAT", "0")
+    case = LAYERS[name]
+    layer, new = case.make(), case.make()
+    x = case.inputs(dtype="float32")
+    several = isinstance(x, list)
+    layer(x), new(x)
+    new.set_weights(layer.get_weights())
+    frozen = lambda one: np.lib.stride_tricks.as_strided(one, writeable=False)
+    for kind in (
+        lambda one: one,
+        lambda one: np.asfortranarray(one),
+        lambda one: one[:, ::-1],
+        lambda one: one.astype("float64"),
+        lambda one: one.astype(">f4"),
+        lambda one: (8 * one).astype(int),
+        lambda one: one.tolist(),
+        frozen,
+        lambda one: one[..., None],
+        lambda one: one[..., :1],
+        lambda one: one[:0],
+        lambda one: one[:, :0],
+        lambda one: one * 1j,
+        lambda one: np.ma.array(one, mask=one > 0),
+    ):
+        for training in (False, True):
+            layer(x), layer(x)
+            other = [kind(one) for one in x] if several else kind(x)
+            call = lambda one, other=other, training=training: flat(one(other, training=training))
+            got, expected = outcome(call, layer), outcome(call, copy.deepcopy(new))
+            assert got == expected if isinstance(got, str) else not isinstance(expected, str)
+            if not isinstance(got, str):
+                same_bits(got, expected)
+
+
+def test_a_call_that_is_planned_is_of_its_layer():
+    """Not of a shallow copy, which has other attributes."""
+    x, layer = np.arange(12.0).reshape(1, 4, 3), rk.MaxPooling1D(2)
+    layer(x)
+    other = copy.copy(layer)
+    other._windows = rk.MaxPooling1D(4)._windows
+    assert layer(x).shape == layer(x).shape == (1, 2, 3) and other(x).shape == (1, 1, 3)
+
+
+def test_a_call_that_is_planned_is_of_its_training_and_its_circumstances(monkeypatch):
+    monkeypatch.setenv("RNNKIT_REPEAT", "0")
+    x, layer, other = np.ones((2, 3, 4)), rk.LSTM(3, dropout=0.5, seed=0), rk.LSTM(3, seed=0)
+    y, again = layer(x), layer(x)
+    assert np.array_equal(y, again) and not np.array_equal(y, layer(x, training=True))
+    other(x)
+    other.set_weights([2 * one for one in layer.get_weights()])
+    layer(x), layer(x)
+    with standing_in([(array, 2 * array) for array in held_arrays(layer).values()]):
+        same_bits([layer(x)], [other(x)])
+    same_bits([layer(x)], [y])
+    seen = []
+
+    @rk.cell(states={"h": 1})
+    def counting(x, states, weights):
+        seen.append(x)
+        return states.h, states.h + x
+
+    counts = rk.RNN(counting())
+    counts(x[..., :1]), counts(x[..., :1])
+    seen.clear()
+    with rk.eager():
+        assert counts(x[..., :1]).tolist() == [[2.0], [2.0]]
+    assert len(seen) == 3
+
+
 def of_other_arrays(case):
     """Arguments for calls that were repeated in training, with two rows and float64: other kinds of these."""
     shorter = case.inputs(1, seed=9)
@@ -167,9 +264,11 @@ def of_other_arrays(case):
     return [(case.inputs(seed=9), False), (shorter, True), (single, True), (case.inputs(seed=9), True)]
 
 
+@pytest.mark.parametrize("repeats", ["1", "0"])
 @each_layer
-def test_T13_calls_and_gradients_see_other_weights_shapes_precisions_and_options(name):
-    """As a copy does, which knows nothing of the recordings."""
+def test_T13_calls_and_gradients_see_other_weights_shapes_precisions_and_options(name, repeats, monkeypatch):
+    """As a copy does, which knows nothing of the recordings, nor of what was planned."""
+    monkeypatch.setenv("RNNKIT_REPEAT", repeats)
     case = LAYERS[name]
     layer = case.make()
 

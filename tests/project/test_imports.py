@@ -7,8 +7,13 @@ import re
 import sys
 from collections import defaultdict
 from functools import cache
+from itertools import groupby, pairwise
 
+import numpy as np
 import processes
+import pytest
+
+import rnnkit as rk
 
 ROOT = pathlib.Path(__file__).parents[2]
 PACKAGE = ROOT / "rnnkit"
@@ -209,3 +214,27 @@ def test_dir_shows_the_public_names_in_a_fresh_interpreter():
     for name in ("rnnkit", "rnnkit.forecast", "rnnkit.keras"):
         public, shown = found[name]
         assert shown == sorted(public)
+
+
+@pytest.mark.parametrize("kind", ["Dense", "LSTM"])
+def test_a_call_goes_straight_to_its_program(kind):
+    """From `layer(x)`, done the ordinary way, at most 8 moves between packages, of which 2 to a package above."""
+    layer, x, seen = getattr(rk, kind)(8), np.ones((2, 4, 8), "float32"), []
+    modules = {str(path): name for name, path in MODULES.items()}
+
+    def note(frame, event, _):
+        if event == "call" and frame.f_code.co_filename in modules:
+            seen.append(room(modules[frame.f_code.co_filename]))
+
+    layer(x), layer(x)
+    sys.setprofile(note)
+    try:
+        layer(x)
+    finally:
+        sys.setprofile(None)
+    rooms, visited = list(ALLOWED), [one for one, _ in groupby(seen)]
+    while not visited[-1].startswith("backends"):  # behind the program
+        visited.pop()
+    climbs = sum(rooms.index(after) > rooms.index(before) for before, after in pairwise(visited))
+    assert {"layers", "execution", "backends.cpu"} < set(visited)
+    assert len(visited) - 1 <= 8 and climbs <= 2, visited

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -156,14 +156,13 @@ class Program(Differentiable):
         return self._run_unchecked(record, alone)
 
     def _run_unchecked(self, record: Record, alone: bool) -> Result:
-        if alone:
-            return self._attempt(record, 1)
         rows, steps = record.x.shape[:2]
-        recording = record.recording
+        work, recording = rows * steps * self._work, record.recording
+        if alone or work <= max(tuning.SMALL, recording.alone if recording else 0):
+            return self._attempt(record, 1)
         threads = get_num_threads()
         units = threads > 1 and self._splits_units(rows, threads)
-        least = max(tuning.SMALL * (tuning.SMALL_UNITS if units else 1), recording.alone if recording else 0)
-        if rows * steps * self._work <= least or (rows == 1 and not units):
+        if (units and work <= tuning.SMALL * tuning.SMALL_UNITS) or (rows == 1 and not units):
             threads, units = 1, False
         if threads > 1 and ((recording is not None and not recording.shares) or CHECKED):
             record.runs_each_time("threads share its calls")
@@ -199,14 +198,8 @@ class Program(Differentiable):
         result = self._attempt(record, threads) if threads > 1 else None
         return self._attempt(record, 1) if result is None else result
 
-    @overload
-    def _attempt(self, record: Record, threads: Literal[1]) -> Result: ...
-
-    @overload
-    def _attempt(self, record: Record, threads: int) -> Result | None: ...
-
-    def _attempt(self, record: Record, threads: int) -> Result | None:
-        """Return the results, or None if threads weren't free, or one was stopped in the middle of a short call."""
+    def _attempt(self, record: Record, threads: int) -> Any:
+        """Return the results; None if threads weren't free, or one was stopped in the middle of a short call."""
         plan, dtype, x, recording = self.plan, self.dtype, record.x, record.recording
         rows, steps = x.shape[:2]
         if threads > 1:
@@ -228,8 +221,8 @@ class Program(Differentiable):
         blocks, trials = (1, self._trials[rows]) if units else (row_blocks(groups, threads), None)
         mask, order = self._order(record, blocks)
         arrays = (x, outputs, last, mask, order), (initial, final, kept)
-        table, found, own = self._pointers(record, *arrays)
-        p, p_at, _ = table
+        found, own = self._arrays(record, *arrays)
+        p, p_at, _ = table = self._table()
         most = -(-groups // blocks)  # of the largest block; all blocks have as many steps at a time
         step_bytes = self.source.row_bytes["block"] + (self.source.row_bytes["x"] if order is not None else 0)
         block_bytes = tuning.BLOCK_BYTES * (tuning.ALONE if most == 1 else 1)
@@ -240,6 +233,16 @@ class Program(Differentiable):
         if recording is not None:
             n = n.copy()
             n_at = address(n)
+        if recording is not None:
+            scratch = recording.memory(memory + LINE)
+            scratch_at = line_start(scratch)
+        elif threads == 1:
+            scratch, scratch_at = own_memory(memory)
+        write_addresses(p_at, self._places_at, found)
+        if self._panels_at:
+            p[self._panels_at] *= self.share
+        if record.reverse:
+            p[self._x_at] += (steps - 1) * x.strides[1]
         keep = (self, record, p, n, own, arrays, self._tables, None if recording is None else recording.lent)
         with Checked(keep) if CHECKED else nullcontext():
             if threads > 1 and recording is None:
@@ -247,21 +250,21 @@ class Program(Differentiable):
                 if CHECKED:
                     self.team.settle()
             else:
-                scratch = None if recording is None else recording.memory(memory + LINE)
-                scratch, scratch_at = own_memory(memory) if scratch is None else (scratch, line_start(scratch))
-                done = self._run_blocks(p_at, n_at, groups, blocks, scratch_at)
+                numbers = p_at, n_at, 0, groups, scratch_at, 0, 1, 0
+                again: Callable = partial(self.code.function, *numbers)
+                if blocks > 1:
+                    again = partial(self._run_blocks, p_at, n_at, groups, blocks, scratch_at)
+                done = True
+                again()
                 if recording is None:
                     self._free.append(table)  # no other thread has read it
                 else:
-                    again: Callable = partial(self._run_blocks, p_at, n_at, groups, blocks, scratch_at)
                     called = None
                     if threads > 1:
                         given = self.code.address, p, n, groups, blocks, memory, threads, keep, trials, steps
                         again = partial(recording.share, partial(self.team.run, *given), again)
                     elif blocks == 1:
-                        numbers = p_at, n_at, 0, groups, scratch_at, 0, 1, 0
                         called = Called(self.code.address, address(p[-1:]), numbers)
-                        again = partial(self.code.function, *numbers)
                     again = self._watched(bounds_check.checked(again, keep), p, record)
                     self._note(recording, again, record, arrays, own[1], None if CHECKED else (p_at, called, found))
                     recording.constant(p, n)
@@ -288,13 +291,12 @@ class Program(Differentiable):
         """Return a call of compiled code as it is repeated, with this table of addresses."""
         return again
 
-    def _run_blocks(self, p_at, n_at, rows, blocks, scratch) -> bool:
+    def _run_blocks(self, p_at, n_at, rows, blocks, scratch) -> None:
         first, run = 0, self.code.function
         for block in range(blocks):
             count = rows // blocks + (block < rows % blocks)
             run(p_at, n_at, first, count, scratch, 0, 1, 0)
             first += count
-        return True
 
     def _note(self, recording: Any, again, record: Record, arrays, prepacked, table) -> None:
         """Tell a recording the call that was run, the arrays that it read and wrote, and, if others may take their
@@ -345,8 +347,8 @@ class Program(Differentiable):
     def _given(record, buffer) -> np.ndarray:
         return (record.constants if buffer.kind == "constant" else record.draws)[buffer.attr]
 
-    def _pointers(self, record, of_record, of_states):
-        """Return the table of addresses, with its address, the arrays of these, and arrays that were made for it."""
+    def _arrays(self, record, of_record, of_states):
+        """Return the arrays whose addresses a call's table has, and those that were made for it."""
         prepacked, order, own = self._prepacked(record), of_record[-1], []
         found = [*of_record, *prepacked]
         for arrays in of_states:
@@ -359,13 +361,7 @@ class Program(Differentiable):
                 array = array[order]
                 own.append(array)
             found.append(array)
-        p, at, _ = table = self._table()
-        write_addresses(at, self._places_at, found)
-        if self._panels_at:
-            p[self._panels_at] *= self.share
-        if record.reverse:
-            p[self._x_at] += (record.x.shape[1] - 1) * record.x.strides[1]
-        return table, found, (own, prepacked)
+        return found, (own, prepacked)
 
     def _table(self) -> tuple[np.ndarray, int, int]:
         """Return a table of addresses with those that no call changes, its address, and the team's address in it.

@@ -40,10 +40,7 @@ class Record:
     rows: np.ndarray | None = None  # int (B,): places of the rows in x of the layer's call, for errors that name them
     steps: Sequence[int] | None = None  # (T,): the same of the steps
     stream: int = 0  # the handle of the stream that a GPU's work stands in; 0 is the default one
-    recording: Any = field(default=None, init=False)  # that notes what is done with these arrays, if one does
-
-    def __post_init__(self):
-        self.recording = getattr(self.x, "recording", None)
+    recording: Any = None  # that notes what is done with these arrays, if one does
 
     def runs_each_time(self, reason: str) -> None:
         """Say that no recording can repeat this call."""

@@ -35,12 +35,13 @@ class Changes:
 class Assigned:
     """The number of the last assignment to an attribute of a layer, and what follows from its attributes."""
 
-    __slots__ = ("arrays", "known", "last")
+    __slots__ = ("arrays", "known", "last", "plan")
 
     def __init__(self) -> None:
         self.last = 0
         self.known: _Known | None = None
         self.arrays: tuple | None = None  # of a layer's cell, with the number of the last change
+        self.plan: tuple | None = None  # of a layer's calls, see `rnnkit.layers.base.Layer`
 
     def __reduce__(self):
         return type(self), ()  # numbers are this process's

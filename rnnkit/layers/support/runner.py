@@ -178,12 +178,7 @@ class Runner:
         self._kinds: dict[tuple, Kind] = {}
         self._longer: dict[tuple, Kind] = {}  # of calls with different numbers of steps, by keys without these
         self._idle = {"idle": True}  # empty while a thread repeats a computation
-        self._latest: tuple = (
-            0,
-            0,
-            None,
-            None,
-        )  # one by `Kind.call`: `Changes.last`, threads, layer, kind
+        self._latest: tuple = 0, 0, None, None  # `Changes.last`, threads, layer and kind of one by `Kind.call`
         self._watched = Watched()
         self._is_paused = False
 
