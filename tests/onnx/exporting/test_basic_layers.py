@@ -29,7 +29,9 @@ def test_X15_every_public_layer(name, dtype):
             near(exported(x), layer(x))
 
 
-@pytest.mark.parametrize("kind", [rk.Dropout, rk.SpatialDropout1D, rk.GaussianDropout, rk.AlphaDropout, rk.GaussianNoise])
+@pytest.mark.parametrize(
+    "kind", [rk.Dropout, rk.SpatialDropout1D, rk.GaussianDropout, rk.AlphaDropout, rk.GaussianNoise]
+)
 def test_a_model_that_begins_with_noise_has_any_length(kind):
     rng = np.random.default_rng(0)
     model = rk.Sequential([kind(0.2), rk.GRU(3, return_sequences=True)], seed=0)
