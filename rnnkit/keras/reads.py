@@ -34,7 +34,7 @@ _METHODS = set(
     "items keys max mean min ndim nonzero prod ravel repeat reshape round shape size squeeze std sum swapaxes take "
     "trace transpose values var".split()
 )  # of arrays, and of lists and dicts
-_INSIDE = set("ops losses activations nn numpy linalg pi inf newaxis".split())  # of modules
+_INSIDE = set("cast ops losses activations nn numpy linalg pi inf newaxis".split())  # of modules; NumPy 1 has a `cast`
 _READING = ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR")
 _OF_MODELS = {"losses", "compute_loss", "compute_metrics", "get_metrics_result"}  # rnnkit's own
 _OPERATIONS = tuple(

@@ -64,6 +64,6 @@ class Masking(OfOneArray):
         return x
 
     def _used(self, x):
-        return (x != x.dtype.type(self.mask_value)).any(axis=tuple(range(2, x.ndim)))
+        return (x != self.mask_value).any(axis=tuple(range(2, x.ndim)))
 
     _check_shape = any_shape

@@ -22,6 +22,7 @@ class Noise(OfOneArray):
     A subclass has `_drawn` and `_is_silent`, and `_noisy` if it does something else with the array.
     """
 
+    _open_axes = -1
     _stream_refusal: str | None = None
     _finds_more = True
     _noisy: Callable = np.multiply

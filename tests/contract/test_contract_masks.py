@@ -179,6 +179,15 @@ def test_M8_masking(rng):
     assert np.isfinite(y).all()
 
 
+@pytest.mark.parametrize("value, equal", [(0.5, False), (1.0, True), (-1e30, False)])
+@pytest.mark.parametrize("dtype", ["int8", "int64", "uint8", "bool"])
+def test_M8_masking_of_integers_compares_numbers(dtype, value, equal):
+    x = np.array([[[1, 1], [0, 1]]], dtype)
+    layer = rk.Masking(value)
+    assert layer.compute_mask(x).tolist() == [[not equal, True]]
+    same_bits(layer(x), layer(x.astype("float32")))
+
+
 def test_M8_embedding(rng):
     ids = np.array([[3, 0, 1], [0, 0, 2]])
     layer = rk.Embedding(5, 4, mask_zero=True)

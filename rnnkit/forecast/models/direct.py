@@ -12,8 +12,9 @@ from rnnkit.forecast import saving
 from rnnkit.forecast.data.history import History, check_features
 from rnnkit.forecast.fitting.readout import short_note
 from rnnkit.forecast.fitting.scale import Scale
-from rnnkit.forecast.models.forecaster import Forecaster
-from rnnkit.hints import Array
+from rnnkit.forecast.models.forecaster import Fitted, Forecaster
+from rnnkit.forecast.models.normalization import order_by_values
+from rnnkit.hints import Array, Progress
 from rnnkit.layers.support.layer_tree import arrays_by_name
 from rnnkit.serialization.array_files import below
 
@@ -24,17 +25,23 @@ class ForecastState(NamedTuple):
     times: np.ndarray  # (B,), of the last step read
     read: tuple[np.ndarray, ...]  # arrays of B rows: the model's state at that step
 
+    def of_rows(self, rows) -> ForecastState:
+        """Return the state of some rows."""
+        return ForecastState(self.times[rows], tuple(array[rows] for array in self.read))
+
 
 class DirectForecaster(Forecaster):
     """Base of forecasters with a model for each of `horizon` leads, which series share.
 
-    Each series has a trend and a spread of its own, see `Scale`. A subclass defines ``_fit``, which also sets `_ends`;
-    ``_ended`` and ``_going_on``; ``weights`` ``(…, leads)`` among the fitted arrays; and layers in ``_shown_parts``.
+    Each series has a trend and a spread of its own, see `Scale`. A subclass defines ``_learned``, which fits series in
+    an order by their values; ``_ended`` and ``_going_on``; ``weights`` ``(…, leads)`` among the fitted arrays; and
+    layers in ``_shown_parts``.
     """
 
     horizon: Any
     _reads_arrays, _stays_positive = True, False
     _partitioned: str | None = None
+    _learned: Callable[[History, Progress], tuple[Fitted, ForecastState]]  # with the state at the ends
     _ended: Callable[[History], ForecastState]
     _going_on: Callable[[ForecastState], Iterator[np.ndarray]]  # endless forecasts (…, B, leads) of the next steps
     _prepare_parts: Callable[[Mapping[str, np.ndarray]], None]  # makes the layers whose weights a file has
@@ -52,6 +59,12 @@ class DirectForecaster(Forecaster):
         return self._of(y, **given).predict_quantiles(h, quantiles)
 
     # Common
+
+    def _fit(self, history, progress=None):
+        ordered, places = ordered_by_values(history)
+        (rows, panel), state = self._learned(ordered, progress)
+        self._ends = history, state.of_rows(places)
+        return Fitted({name: array[places] for name, array in rows.items()}, panel)
 
     @property
     def _usual_h(self) -> int:
@@ -147,6 +160,12 @@ def measured(history: History) -> dict[str, np.ndarray]:
     beside = history.beside[history.known]
     width = beside.std(axis=0)
     return {"centre": beside.mean(axis=0), "width": np.where(width == 0, 1.0, width)}
+
+
+def ordered_by_values(history: History) -> tuple[History, np.ndarray]:
+    """Return series in an order that is independent of their given order, and the place of each in it."""
+    order = order_by_values(history)
+    return history.until(order, history.lengths[order]), np.argsort(order)
 
 
 def last_steps(history: History) -> np.ndarray:

@@ -191,7 +191,7 @@ class ESN(DirectForecaster):
         cell = ESNCell(**{name: getattr(self, name) for name in _RESERVOIR})
         return RNN(cell, return_sequences=True, return_state=True, dtype="float64")
 
-    def _fit(self, history, progress=None):
+    def _learned(self, history, _):
         task = self._task(history.values.shape[1], history.beside.shape[2] > 0 or self.washout is not None)
         units, scale, layer = measured(history), Scale.of(history.values), self._layer_reading(history.beside.shape[2])
         inputs, known = _inputs(history, scale, units), history.known
@@ -202,8 +202,8 @@ class ESN(DirectForecaster):
         parts = [NormalEquations(self._width_of_readout(inputs.shape[2]), task.leads) for _ in range(5)]
         states = reader.add(dict(enumerate(parts)), inputs, known, use, after)
         panel = units | {"period": np.array(reader.period)} | self._solved(parts, task, inputs.shape[2])
-        self.layer, self._ends = layer, (history, _state(history, inputs, states))
-        return Fitted(scale.arrays(), panel)
+        self.layer = layer
+        return Fitted(scale.arrays(), panel), _state(history, inputs, states)
 
     def _at_origin(self, history, progress=None, last=False):
         return self._refit(history)

@@ -30,7 +30,7 @@ class Normalized(NamedTuple):
 
 def completed(history: History, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the fitted arrays of series: their `units`, and the results of training."""
-    order = _order(history)
+    order = order_by_values(history)
     ordered, places = units(_known_so_far(history, order).values) | found, np.argsort(order)
     return {name: array[places] for name, array in ordered.items()}
 
@@ -41,13 +41,13 @@ def in_training_order(history: History, _, found: tuple[np.ndarray, dict[str, np
     arrays = {name: np.zeros(len(history.lengths)) for name in rows}
     for name, array in arrays.items():
         array[series] = rows[name]
-    order = _order(history)
+    order = order_by_values(history)
     return {name: array[order] for name, array in arrays.items()}
 
 
 def normalized(history: History, centre, width) -> Normalized:
     """Return series in the order of training, with covariates in these units."""
-    history = _known_so_far(history, _order(history))
+    history = _known_so_far(history, order_by_values(history))
     return Normalized.of(history, units(history.values), {"centre": centre, "width": width})
 
 
@@ -58,10 +58,10 @@ def sizes(series: Normalized, leads: int) -> tuple[np.ndarray, int]:
 
 def moments(history: History) -> Moments:
     """Return the moments of the covariates."""
-    return _known_so_far(history, _order(history)).known_besides.moments()
+    return _known_so_far(history, order_by_values(history)).known_besides.moments()
 
 
-def _order(history: History) -> np.ndarray:
+def order_by_values(history: History) -> np.ndarray:
     """Return an order of series by their values, independent of their given order."""
     values, lengths = history.values, history.lengths
     held = lambda row: (lengths[row], values[row, : lengths[row]].tobytes())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,7 +17,14 @@ from rnnkit.forecast.fitting.readout import ENOUGH, learnable
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import refined_period
 from rnnkit.forecast.fitting.shortcut import Shortcut, hold, targets
-from rnnkit.forecast.models.direct import DirectForecaster, ForecastState, check_horizon, last_steps, measured
+from rnnkit.forecast.models.direct import (
+    DirectForecaster,
+    ForecastState,
+    check_horizon,
+    last_steps,
+    measured,
+    ordered_by_values,
+)
 from rnnkit.forecast.models.forecaster import Ahead, Fitted, with_arguments
 from rnnkit.hints import Array, Progress
 from rnnkit.layers.dense import Dense
@@ -159,7 +167,7 @@ class TrainedForecaster(DirectForecaster):
     def _stages(self, history: History) -> int:
         return self.networks * self.epochs * (1 + self.calibrate)
 
-    def _fit(self, history, progress=None):
+    def _learned(self, history, progress):
         strict, steps = history.beside.shape[2] > 0, history.values.shape[1]
         if strict:
             check_horizon(self.horizon, steps)
@@ -187,9 +195,10 @@ class TrainedForecaster(DirectForecaster):
         models = [self._new_model(number, first, inputs.shape[2]) for number in range(self.networks)]
         if learns:
             self._train(models, self._windows(inputs, residual, spread), self.epochs, self.learning_rate, progress)
-        self.models, self._ends = models, (history, self._state_of(history, z, beside, lags))
+        self.models = models
         found = {"spread": spread, "excess": excess, "band_scale": 1 + excess / steps, "taught": taught[0]}
-        return Fitted(scale.arrays(), units | _arrays(shortcut) | {name: np.array(one) for name, one in found.items()})
+        panel = units | _arrays(shortcut) | {name: np.array(one) for name, one in found.items()}
+        return Fitted(scale.arrays(), panel), self._state_of(history, z, beside, lags)
 
     def carry_on(
         self,
@@ -234,10 +243,11 @@ class TrainedForecaster(DirectForecaster):
         return self._carried_on(history, whole(epochs, "epochs", 0), learning_rate or self.learning_rate / 5, progress)
 
     def _carried_on(self, history: History, epochs: int, learning_rate: float, progress: Progress) -> Self:
-        scale, shortcut, spread = Scale.of(history.values), self.shortcut, float(self._panel["spread"])
-        z, beside = _standard(history, scale, self._panel)
-        shortcut.fit(z, history.times, beside, choose=False, strict=beside.shape[2] > 0)
-        said, inputs = _read(shortcut, z, history.times, beside)
+        ordered, places = ordered_by_values(history)
+        scale, shortcut, spread = Scale.of(ordered.values), self.shortcut, float(self._panel["spread"])
+        z, beside = _standard(ordered, scale, self._panel)
+        shortcut.fit(z, ordered.times, beside, choose=False, strict=beside.shape[2] > 0)
+        said, inputs = _read(shortcut, z, ordered.times, beside)
         residual = shortcut.errors(z, said)
         if spread and epochs and not np.isnan(residual).all():
             windows = self._windows(inputs, residual, spread)
@@ -249,8 +259,9 @@ class TrainedForecaster(DirectForecaster):
                     put_arrays(model, arrays)
                 raise
         wider = {"band_scale": np.array(1 + float(self._panel["excess"]) / z.shape[1])}
-        self._model, self._panel = scale.arrays(), self._panel | _arrays(shortcut) | wider
-        self._history, self._ends = history, (history, self._state_of(history, z, beside, shortcut.lags))
+        self._model = {name: array[places] for name, array in scale.arrays().items()}
+        self._panel, self._history = self._panel | _arrays(shortcut) | wider, history
+        self._ends = history, self._state_of(ordered, z, beside, shortcut.lags).of_rows(places)
         return self
 
     def _at_origin(self, history, progress=None, last=False):
@@ -326,7 +337,8 @@ class TrainedForecaster(DirectForecaster):
         for number, model in enumerate(models):
             windows.restart([self.seed, number])
             schedule = CosineDecay(learning_rate, epochs * len(windows))
-            model.compile(optimizer=Adam(schedule), loss=_pinball(self._usual_quantiles, windows.residual.shape[2]))
+            loss = partial(_pinball, levels=self._usual_quantiles, horizon=windows.residual.shape[2])
+            model.compile(optimizer=Adam(schedule), loss=loss)
             text = f"network {number + 1} of {len(models)}, epoch {{}} of {epochs}"
             tell = lambda epoch, _, text=text: progress and progress(text.format(epoch + 1))
             if model.fit(windows, epochs=epochs, callbacks=[LambdaCallback(on_epoch_end=tell)], verbose=0).interrupted:
@@ -430,18 +442,14 @@ def _quantiles(residual, levels) -> np.ndarray:
     return found
 
 
-def _pinball(levels, horizon):
-    """Make a mean pinball loss over the leads; y_true holds values, followed by their weights."""
+def _pinball(y_true, y_pred, levels, horizon):
+    """Return the mean pinball loss over the leads; y_true holds values, followed by their weights."""
     levels = np.repeat(levels, horizon).astype(np.float32)
-
-    def pinball(y_true, y_pred):
-        values, weights = y_true[..., :horizon], y_true[..., horizon:]
-        values = np.concatenate([values, values, values], axis=-1)
-        weights = np.concatenate([weights, weights, weights], axis=-1)
-        error = values - y_pred
-        return np.sum(weights * np.maximum(levels * error, (levels - 1) * error), axis=-1) / horizon
-
-    return pinball
+    values, weights = y_true[..., :horizon], y_true[..., horizon:]
+    values = np.concatenate([values, values, values], axis=-1)
+    weights = np.concatenate([weights, weights, weights], axis=-1)
+    error = values - y_pred
+    return np.sum(weights * np.maximum(levels * error, (levels - 1) * error), axis=-1) / horizon
 
 
 def _standard(history: History, scale: Scale, units) -> tuple[np.ndarray, np.ndarray]:

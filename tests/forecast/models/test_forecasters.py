@@ -2,6 +2,7 @@
 
 import inspect
 import io
+import pickle
 import sys
 
 import numpy as np
@@ -514,3 +515,14 @@ def test_a_plot_shows_windows_of_a_back_test(panel, table):
     with pytest.raises(ValueError, match="expected a series of more than 60 steps"):
         model.plot(3, n_windows=20)
     plt.close("all")
+
+
+@every
+def test_F2_the_order_of_rows_and_of_series_changes_no_number(make, panel, table):
+    expected = make().fit(table, **NAMES).predict(3)
+    ordered = lambda found: found.sort_values(["shop", "when"], ignore_index=True)
+    assert ordered(make().fit(table.sample(frac=1, random_state=0), **NAMES).predict(3)).equals(ordered(expected))
+    model = make().fit(panel[::-1])
+    np.testing.assert_array_equal(model.predict(3)[::-1], make().fit(panel).predict(3))
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict(3), model.predict(3))

@@ -1,5 +1,7 @@
 """Forecasts from trained networks: the linear shortcut, windows and quantiles, and the laws that hold of all layers."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -137,7 +139,7 @@ def test_the_order_of_windows_follows_the_seed_and_changes_each_epoch():
 def test_loss_is_the_pinball_loss_of_what_is_known(rng):
     levels = np.array([0.1, 0.5, 0.9])
     values, said = rng.standard_normal((5, 2)), rng.standard_normal((5, 6))
-    loss = _pinball(levels, 2)
+    loss = partial(_pinball, levels=levels, horizon=2)
     whole = loss(np.concatenate([values, np.ones((5, 2))], axis=1), said)
     expected = sum(
         rk.losses.Quantile(q)(values, part) for q, part in zip(levels, np.split(said, 3, axis=1), strict=True)

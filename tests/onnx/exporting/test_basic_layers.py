@@ -29,6 +29,19 @@ def test_X15_every_public_layer(name, dtype):
             near(exported(x), layer(x))
 
 
+@pytest.mark.parametrize(
+    "kind", [rk.Dropout, rk.SpatialDropout1D, rk.GaussianDropout, rk.AlphaDropout, rk.GaussianNoise]
+)
+def test_a_model_that_begins_with_noise_has_any_length(kind):
+    rng = np.random.default_rng(0)
+    model = rk.Sequential([kind(0.2), rk.GRU(3, return_sequences=True)], seed=0)
+    model(rng.normal(size=(2, 6, 4)))
+    exported = Exported(model)
+    for length in (6, 9):
+        x = rng.normal(size=(3, length, 4))
+        near(exported(x), model(x))
+
+
 # Other options of layers that are functions of arrays, and the length of x where it can't be open.
 WINDOWS = {
     "Conv1D": lambda **o: rk.Conv1D(4, 3, seed=1, bias_initializer="normal", **o),

@@ -65,7 +65,7 @@ class Handle(int):
 
 def stream_handle(stream) -> int:
     """Return a user's stream as the driver's handle, 0 for the default one; a TypeError for other objects."""
-    if isinstance(stream, int) and not isinstance(stream, bool) and stream >= 0:
+    if isinstance(stream, int) and not isinstance(stream, bool) and 0 <= stream < 1 << 64:
         found = stream
     elif hasattr(stream, "__cuda_stream__"):
         found = int(stream.__cuda_stream__()[1])

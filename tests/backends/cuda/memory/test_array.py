@@ -415,7 +415,7 @@ def test_results_are_ordered_by_their_stream(records, monkeypatch, x):
     assert given.streams == [4]
 
 
-@pytest.mark.parametrize("stream", ["one", True, -1, object()])
+@pytest.mark.parametrize("stream", ["one", True, -1, 1 << 64, object()])
 def test_what_is_no_stream(records, x, stream):
     with pytest.raises(TypeError, match="expected stream to be a handle, a stream of numba, CuPy or torch"):
         rk.GRU(3, device="cuda")(OnCard(x), stream=stream)
