@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import copy
+from dataclasses import KW_ONLY
 from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -13,11 +14,11 @@ import numpy as np
 from rnnkit.arguments import whole
 from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.blocks import Blocks
-from rnnkit.forecast.fitting.held_out import Calibration, Ends, centred, leads_of
-from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
+from rnnkit.forecast.fitting.held_out import Ends, by_lead, evenly, leads_of
+from rnnkit.forecast.fitting.profiles import Profiles, are_apart, periods_of
 from rnnkit.forecast.models import demand
 from rnnkit.forecast.models.autoregression import Autoregression, able
+from rnnkit.forecast.models.baselines import LastCycle
 from rnnkit.forecast.models.exponential_smoothing import FORMS, ExponentialSmoothing
 from rnnkit.forecast.models.forecaster import (
     LEVEL,
@@ -25,20 +26,18 @@ from rnnkit.forecast.models.forecaster import (
     Fitted,
     Forecaster,
     absolute,
-    checked_columns,
-    checked_levels,
     forecast_in_blocks,
     in_blocks,
     parts_with_effects,
+    with_arguments,
     with_effects,
     without_effects,
 )
 from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends
 from rnnkit.forecast.models.intermittent import Demands
-from rnnkit.forecast.models.last_cycle import LastCycle
 from rnnkit.forecast.models.normalization import completed
 from rnnkit.forecast.models.theta import Theta
-from rnnkit.forecast.models.together import Together
+from rnnkit.forecast.models.together import Blocks, Together
 from rnnkit.forecast.scoring.evaluation import naive_scales
 from rnnkit.hints import Progress
 from rnnkit.serialization.array_files import below
@@ -58,10 +57,12 @@ _PANEL = 100  # least series for training a network
 _USUAL, _NETWORK_POWER = 0.4, 2.0  # the network's share at equal errors, and the power of their inverse ratio
 _WIDER = 1.03  # later errors over those at a series' only end, which its weights were chosen by
 _GRID = np.linspace(0.0, 1.0, 41)  # candidate shares
+_MODELS: Any = ("theta", "smoothing", "last cycle", "autoregression", "network")
 _POINTS = (None, "mean", "median")
-_EVENLY = (np.arange(20) + 0.5) / 20  # probabilities of quantiles whose mean is that of the distribution
+_EVENLY = evenly(20)  # probabilities of quantiles whose mean is that of the distribution
 
 
+@with_arguments
 class Auto(Together):
     """A combination of exponential smoothing, Theta models, an autoregression and a network, with calibrated bands.
 
@@ -83,8 +84,9 @@ class Auto(Together):
     autoregression of a growing series may explode. The network has one share for all series: 0.4 where its errors are
     those of the others, with odds inverse to the square of their ratio, at most 0.4 without a season, and with
     covariates the share of the least absolute error. The errors also give the bands: split conformal prediction by lead
-    (Romano, Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in units of the models'
-    spreads, and without three quarters of their median at each lead.
+    (Romano, Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in units of the
+    spread that the models expect and of how far they are apart, and without three quarters of their median at each
+    lead. Where a lead has few errors, its quantiles are drawn to those of all leads.
 
     Intermittent series, with 1.32 steps or more from demand to demand (Syntetos, Boylan and Croston 2005), are forecast
     apart, unless a season explains most of their variance or there are covariates, and so are those that have ended, by
@@ -120,30 +122,22 @@ class Auto(Together):
     array([50. , 55. , 58.7])
     """
 
-    future_covariates: Any
-    past_covariates: Any
+    season: int | Sequence[int] | None = None
+    level: Sequence[float] | float = LEVEL
+    seed: int = 0
+    _: KW_ONLY
+    past_covariates: Sequence[str] = ()
+    future_covariates: Sequence[str] = ()
+    point: str | None = None
     reads_covariates = True
     _several_seasons = True
-    models: Any = ("theta", "smoothing", "last cycle", "autoregression", "network")
+    models = _MODELS
 
-    def __init__(
-        self,
-        season: int | Sequence[int] | None = None,
-        level: Sequence[float] | float = LEVEL,
-        seed: int = 0,
-        *,
-        past_covariates: Sequence[str] = (),
-        future_covariates: Sequence[str] = (),
-        point: str | None = None,
-    ):
-        super().__init__()
-        if point not in _POINTS:
-            raise ValueError(f"expected point to be 'mean', 'median' or None; got {point!r}")
-        self.point: Any = point
-        self.season: Any = checked_season(season)
-        self.level: Any = checked_levels(level)
-        self.seed: int = whole(seed, "seed", 0)
-        self.past_covariates, self.future_covariates = checked_columns(past_covariates, future_covariates)
+    def __post_init__(self):
+        super().__post_init__()
+        if self.point not in _POINTS:
+            raise ValueError(f"expected point to be 'mean', 'median' or None; got {self.point!r}")
+        self.seed = whole(self.seed, "seed", 0)
 
     @property
     def weights(self) -> np.ndarray:
@@ -241,13 +235,13 @@ class Auto(Together):
 
     def _stages(self, history: History) -> int:
         count = len(history.lengths)
-        epochs = self._network(1, 1).epochs_for(count) if _networked(*_size(history)) else 0
-        return 2 + epochs  # one stage for the other models
+        networked = count >= _PANEL or history.covariates is not None
+        return 2 + (self._network(1, 1).epochs_for(count) if networked else 0)  # one stage for the other models
 
     def _learned(self, series: Blocks, progress: Progress = None):
-        self.models = Auto.models  # not those of a file
+        self.models = _MODELS  # not those of a file
         seasons = self._seasons_of(series)
-        leads = leads_of(seasons[0])
+        leads = leads_of(seasons[0], are_apart(seasons))
         series, demands = demand.split(series, seasons[0])
         counts, steps, beside = zip(*series.map(_size), strict=True)
         count = sum(counts)
@@ -256,7 +250,7 @@ class Auto(Together):
             none = {"weights": np.zeros((0, len(_FITTED) - 1)), "shares": np.zeros((0, leads))}
             none["held out"] = np.zeros((0, len(self._tried)))
             return [none for _ in counts], panel
-        networked = _networked(count, 0, beside[0])
+        networked = count >= _PANEL or beside[0]
         held_out = series.made(_held_out, self.copy(), seasons, leads, networked, count, sum(steps))
         usual = _usual_errors(held_out.map(_relative))
         if 1 < seasons[-1] <= _KNOWN and count < _PANEL:
@@ -270,24 +264,24 @@ class Auto(Together):
             network = self._network(seasons[0], leads)
             seen, begun = ahead_of_ends(network, held_out.made(attrgetter("ends")), progress)
             other = np.concatenate([ahead.forecast - came for ahead, came in seen])
-            share = _share(off, other) if beside[0] else _usual_share(off, other)
+            share = (_share if beside[0] else _usual_share)(*_in_units(off, other))
             if seasons[0] == 1 and not beside[0]:
                 share = min(share, _USUAL)  # as all trends may break after the ends
             panel["network share"] = np.array([share])
-            off = (1 - share) * off + share * other
-            spread = (1 - share) * spread + share * np.concatenate([absolute(ahead) for ahead, _ in seen])
+            own_spread = np.concatenate([absolute(ahead) for ahead, _ in seen])
+            off, spread = _mixed([1 - share, share], [off, other], [spread, own_spread])
             if share:
                 own, shared = network.learned(series, progress, begun)
                 for rows, more in zip(found, own, strict=True):
                     rows |= {f"network/{name}": array for name, array in more.items()}
                 panel |= {f"network/{name}": array for name, array in shared.items()}
-        calibration = Calibration.of(centred(-off * (_WIDER if networked else 1.0) / _positive(spread)))
+        panel["errors"] = by_lead(-off * (_WIDER if networked else 1.0) / _positive(spread), alone=True)
         ends = np.cumsum([len(one) for one in errors])[:-1]
-        both = zip(np.split(other, ends), np.split(off, ends), strict=True)
-        for rows, part, size, last in zip(found, held_out.map(_scores), counts, both, strict=True):
-            places, score = part
-            rows["held out"] = np.stack([*score, *(_mean_size(one, places, size) for one in last)], axis=1)
-        return found, panel | calibration._asdict()
+        places = held_out.map(attrgetter("ends.series"))
+        for rows, part, *last in zip(found, places, np.split(other, ends), np.split(off, ends), strict=True):
+            score = rows["held out"]
+            rows["held out"] = np.stack([*score.T, *(_mean_size(one, part, len(score)) for one in last)], axis=1)
+        return found, panel
 
     def _completed(self, history: History, found, panel):
         periods = periods_of(panel["season"])
@@ -323,12 +317,6 @@ class Auto(Together):
         found["smoothing"] = models["smoothing"]._fitted(rest, lengths, near)
         return rows | {f"{name}/{part}": array for name, parts in found.items() for part, array in parts.items()}
 
-    def _ahead_of(self, history: History, h: int) -> Ahead:
-        return self._joined(history, h, "_ahead")
-
-    def _inside(self, history: History) -> Ahead:
-        return self._joined(history, history.values.shape[1], "_within")
-
     @property
     def _regular(self) -> np.ndarray:
         """A mask ``(N,)`` of the series that aren't intermittent."""
@@ -344,22 +332,19 @@ class Auto(Together):
                 alone._model = {name: array[mask] for name, array in self._model.items()}
                 yield mask, alone, demand.some(history, mask)
 
-    def _joined(self, history: History, steps: int, of: str) -> Ahead:
-        """Return forecasts ``(N, steps)`` by the models' method `of`, of either kind of series."""
-        forecast, spread = np.full((2, len(history.lengths), steps), np.nan)
+    def _ahead_of(self, history: History, h: int | None = None) -> Ahead:
+        forecast, spread = np.full((2, len(history.lengths), h or history.values.shape[1]), np.nan)
         for mask, alone, part in self._kinds(history):
-            ahead = alone._of_kind(part, None if of == "_within" else steps, of)
+            ahead = alone._of_kind(part, h)
             width = ahead.forecast.shape[1]
             forecast[mask, :width], spread[mask, :width] = ahead.forecast, ahead.spread
         return Ahead(forecast, spread, np.zeros(len(forecast), bool))
 
-    def _of_kind(self, history: History, h: int | None, of: str) -> Ahead:
+    def _of_kind(self, history: History, h: int | None) -> Ahead:
         """Return forecasts of series of one kind, of all steps without `h`."""
         if self._regular.all():
-            steps = None if h is None else history.lengths[:, None] + np.arange(h)
-            mean, width = partial(self._mean, of), h or history.values.shape[1]
-            forecast = lambda rest: forecast_in_blocks(mean, rest, self._model, width)
-            return self._with_network(with_effects(history, self._model, forecast, steps), history, h)
+            forecast = lambda rest: forecast_in_blocks(self._mean, rest, self._model, h)
+            return self._with_network(with_effects(history, self._model, forecast, h), history, h)
         if h is None:
             return Forecaster._inside(self, history)
         means = demand.means(history, self._periods[0], self._model["demand"], below("demand/", self._panel), h)
@@ -397,8 +382,8 @@ class Auto(Together):
         network = self._network(self._periods[0], int(self._panel["leads"]))
         fitted = Fitted(below("network/", self._model), below("network/", self._panel))
         other = network.ahead(history, fitted, h)
-        forecast = (1 - share) * ahead.forecast + share * other.forecast
-        return Ahead(forecast, (1 - share) * ahead.spread + share * absolute(other), ahead.of_logarithms)
+        both = [ahead.forecast, other.forecast], [ahead.spread, absolute(other)]
+        return Ahead(*_mixed([1 - share, share], *both), ahead.of_logarithms)
 
     def _components(self, history):
         parts = lambda values: self._smoothing_parts(values, history.lengths)
@@ -423,39 +408,37 @@ class Auto(Together):
         """The network's share for each series ``(N,)``; 0 for series that hold their last value."""
         return np.where(self._model["short"], 0.0, self._panel["network share"])
 
-    def _mean(self, of: str, values, lengths, fitted, h) -> Ahead:
-        """Return the weighted mean of the models' forecasts by their method `of`."""
+    def _mean(self, values, lengths, fitted, h: int | None) -> Ahead:
+        """Return the weighted mean of the models' forecasts."""
         shares = fitted["shares"]
-        leads = np.zeros(values.shape[1], int) if of == "_within" else np.minimum(np.arange(h), shares.shape[1] - 1)
+        leads = np.zeros(values.shape[1], int) if h is None else np.minimum(np.arange(h), shares.shape[1] - 1)
         weights = _of_all(fitted["weights"], shares[:, leads])
-        found = self._by_all(self._periods, History(values, lengths), fitted, h, of)
+        found = self._by_all(self._periods, History(values, lengths), fitted, h)
         weights = np.where(np.isnan(found[0]), 0.0, weights)  # within, a model may have no forecast of the first steps
         total = weights.sum(axis=0)
-        sums = np.where(weights > 0, weights * found, 0.0).sum(axis=1)
-        forecast, spread = np.where(total > 0, sums / np.where(total > 0, total, 1.0), np.nan)
-        return Ahead(forecast, spread, np.zeros(len(values), bool))
+        weights = weights / np.where(total > 0, total, np.nan)
+        return Ahead(*_mixed(weights, *np.where(weights > 0, found, 0.0)), np.zeros(len(values), bool))
 
-    def _by_all(self, periods, history: History, fitted, h, of: str = "_ahead") -> np.ndarray:
-        """Return the forecasts of the models but the network, by their method `of`, and spreads ``(2, M, N, H)``."""
+    def _by_all(self, periods, history: History, fitted, h: int | None) -> np.ndarray:
+        """Return the forecasts of the models but the network, and their spreads ``(2, M, N, H)``."""
         first, whole = fitted["first"], history.values.shape[1]
         values, lengths = _since(history.values, history.lengths, first)
         history = rest = History(_with_drawn_in(values, fitted), lengths)
-        inside, found = of == "_within", []
+        found = []
         if "seasons" in fitted:
             apart = Profiles.of(history.values, lengths, periods, fitted["seasons"])
             rest = history._replace(values=apart.rest)
-        steps = values.shape[1] if inside else h
         for name, model in self._candidates(periods, "seasons" in fitted).items():
             own = "seasons" in fitted and name not in _WHOLE
-            ahead = forecast_in_blocks(getattr(model, of), rest if own else history, below(f"{name}/", fitted), steps)
+            ahead = forecast_in_blocks(model._ahead, rest if own else history, below(f"{name}/", fitted), h)
             both = ahead.forecast, absolute(ahead)
-            found.append(apart.restored(*both, None if inside else h) if own else both)
+            found.append(apart.restored(*both, h) if own else both)
         every = np.array(found).swapaxes(0, 1)
         every[0] = np.where(history.nonnegative[:, None], np.maximum(every[0], 0.0), every[0])
         (*others, _, alone), spreads = every
         middle, most = np.median(others, axis=0), _APART * np.median(spreads[:-2], axis=0)
         alone[:] = np.where(np.isnan(middle), alone, np.clip(alone, middle - most, middle + most))
-        return _shifted(every, first, whole) if inside else every
+        return _shifted(every, first, whole) if h is None else every
 
     @classmethod
     def _of_saved(cls, saved):
@@ -469,8 +452,8 @@ class Auto(Together):
 
 
 _EARLIER = ("theta", "standard theta", "smoothing", "damped", "last cycle", "autoregression", "network")  # of files
-_FITTED = Auto.models[:-1]  # the models but the network
-_WHOLE = Auto.models[-3:-1]  # those that take values with their seasons
+_FITTED = _MODELS[:-1]  # the models but the network
+_WHOLE = _MODELS[-3:-1]  # those that take values with their seasons
 
 
 def _spread_out(array, mask) -> np.ndarray:
@@ -483,11 +466,6 @@ def _spread_out(array, mask) -> np.ndarray:
 def _size(history: History) -> tuple[int, int, bool]:
     """Return the numbers of series and of steps, and whether there are covariates."""
     return len(history.lengths), int(history.lengths.sum()), history.covariates is not None
-
-
-def _networked(series: int, steps: int, covariates: bool) -> bool:
-    """Return whether there are enough series, or covariates, to train a network."""
-    return covariates or series >= _PANEL
 
 
 class _HeldOut(NamedTuple):
@@ -517,7 +495,7 @@ def _held_out(history: History, model: Auto, periods, leads: int, once: bool, co
             said, spread = model._by_all(periods, rest, fitted, leads)
             return Ahead(said, spread, np.zeros(len(rest.lengths), bool))
 
-        said, spread, *_ = with_effects(ends.history, effects, forecast, rest.lengths[:, None] + np.arange(leads))
+        said, spread, *_ = with_effects(ends.history, effects, forecast, leads)
     has = able(history.values, periods[0])
     near[near == 0] = -1  # all forms of a series without an end
     return _HeldOut(ends, said - ends.came, spread, regressed, has, _is_short(history.values), near)
@@ -535,14 +513,6 @@ def _relative(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
         np.add.at(total, held_out.ends.series, np.where(counted, part, 0).T)
     found = np.where(others > 0, errors / np.where(others > 0, others, 1.0), np.where(errors > 0, _WORST, 1.0))
     return np.minimum(found, _WORST), values
-
-
-def _scores(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
-    """Return the series of each end ``(R,)``, and the models' mean absolute errors at their ends ``(M, N)``."""
-    places, count = held_out.ends.series, len(held_out.able)
-    scores = np.stack([_mean_size(errors, places, count) for errors in held_out.errors])
-    scores[-1, ~(held_out.able | held_out.short)] = np.nan  # without the autoregression
-    return places, scores
 
 
 def _mean_size(errors, series, count: int) -> np.ndarray:
@@ -575,13 +545,25 @@ def _combined(held_out: _HeldOut, usual) -> tuple[np.ndarray, np.ndarray, dict[s
     able, short = held_out.able[:, None], held_out.short[:, None]
     share, without = np.where(able, share, short), np.where(able[places], without, short[places])
     each = _of_all(others[places], without)
-    errors, spread = ((each * one).sum(axis=0) for one in (held_out.errors, held_out.spread))
-    return errors, spread, {"weights": others, "shares": share, "near": held_out.near}
+    errors, spread = _mixed(each, held_out.errors, held_out.spread)
+    scores = np.stack([_mean_size(one, places, len(able)) for one in held_out.errors], axis=1)
+    scores[~(able | short)[:, 0], -1] = np.nan  # without the autoregression
+    return errors, spread, {"weights": others, "shares": share, "near": held_out.near, "held out": scores}
 
 
 def _of_all(others, shares) -> np.ndarray:
     """Return the weights ``(M, N, L)`` of all models, from the others' and the autoregression's shares by lead."""
     return np.concatenate([others.T[..., None] * (1 - shares), shares[None]])
+
+
+def _mixed(weights, forecasts, spreads) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weighted mean of forecasts, or of their errors, and its spread.
+
+    That has the two parts of a mixture's: the models' own ones in the mean, and how far the models are apart.
+    """
+    weighted = lambda parts: sum(weight * part for weight, part in zip(weights, parts, strict=True))
+    mean = weighted(forecasts)
+    return mean, np.hypot(weighted(spreads), weighted(abs(one - mean) for one in forecasts))
 
 
 def _shares(held_out: _HeldOut, others, usual) -> tuple[np.ndarray, np.ndarray]:
@@ -687,13 +669,12 @@ def _in_units(errors, other) -> tuple[np.ndarray, np.ndarray]:
 
 def _share(errors, other) -> float:
     """Return the share of another model beside a first one of least absolute error, from their errors ``(R, L)``."""
-    errors, other = _in_units(errors, other)
     sizes = [np.abs((1 - share) * errors + share * other).sum() for share in _GRID]
     return float(_GRID[np.argmin(sizes)])
 
 
 def _usual_share(errors, other) -> float:
     """Return the share of another model from the ratio of its mean absolute error to that of the first one."""
-    errors, other = (np.abs(one).sum() for one in _in_units(errors, other))
+    errors, other = np.abs(errors).sum(), np.abs(other).sum()
     odds = _USUAL / (1 - _USUAL) * (errors / other if other else 1.0) ** _NETWORK_POWER
     return float(odds / (1 + odds))
