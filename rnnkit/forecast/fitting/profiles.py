@@ -14,7 +14,7 @@ _KEPT = 0.8  # weight of a cycle, relative to the one after it
 _PASSES = 3
 _GAIN = 1.02  # most mean absolute error by a profile of earlier cycles, relative to that without one
 LEAST_GAIN = 0.97  # the same, where nothing else says that there is a season
-_BETTER = 0.95  # most mean absolute error by ratios or roots, relative to that by differences, for these to be taken
+BETTER = 0.95  # most mean absolute error by ratios or roots, relative to that by differences, for these to be taken
 _LOWEST = 0.4  # least ratio of a season; where it is lower, the noise of small values would count as much as others'
 _RATIOS, _ROOTS = 1, 2  # kinds of seasons: added to logarithms and to square roots; those of kind 0 to the values
 
@@ -120,7 +120,7 @@ def _kinds(newest, lengths, period: int) -> np.ndarray:
             said = (_in_cycles(scaled, period) - apart)[:, :-1] + _before(apart)
             errors.append(np.nansum(np.abs(_in_cycles(values, period)[:, :-1] - restored(said)), axis=(1, 2)))
         lowest = np.exp(np.nanmin(_before(apart)[:, :1], axis=(1, 2), initial=0.0)) if kind == _RATIOS else 1.0
-        kinds[rows] = np.where((errors[1] < _BETTER * errors[0]) & (lowest > _LOWEST), kind, 0)
+        kinds[rows] = np.where((errors[1] < BETTER * errors[0]) & (lowest > _LOWEST), kind, 0)
     return kinds
 
 
@@ -192,7 +192,7 @@ def predicted(values, period: int) -> np.ndarray:
 
     Values ``(N, T)`` are NaN in gaps and after the ends; infinite for a series of less than three cycles.
     """
-    lengths = values.shape[1] - np.argmax(~np.isnan(values)[:, ::-1], axis=1)
+    lengths = np.max(np.arange(1, values.shape[1] + 1) * ~np.isnan(values), axis=1, initial=0)
     rows = np.flatnonzero(lengths >= 3 * period)
     errors = np.full(len(values), np.inf)
     errors[rows] = _predicted(_deviations(_from_the_end(values[rows], lengths[rows]), lengths[rows], period))

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arrays import with_gaps
-from rnnkit.forecast.fitting.profiles import LEAST_GAIN, Profiles, predicted
+from rnnkit.forecast.fitting.profiles import BETTER, LEAST_GAIN, Profiles, predicted
 from rnnkit.forecast.fitting.scale import Scale
 
 LEAST = 0.35  # calibrated on random walks, where the highest peak stays below it in 19 of 20 series
 _MANY = 24  # steps of a season, above which a fifth of the series may choose it
 _USUAL = (7, 12, 24, 52)  # seasons that are tried in any case
+_SHOWN = 0.85  # most error by the profile of the cycles before, for a series of a panel to show a season
+_SHARES = {4: 1 / 3, 7: 1 / 7, 12: 1 / 7, 24: 1 / 7, 48: 1 / 7, 52: 1 / 7}  # least of a panel; years show 4 too
+_FEW = 10  # least series for that
 _LONGER = {7: 365, 24: 168, 48: 336, 96: 672}  # a year of days, and weeks of hours and of parts of them
 
 
@@ -22,8 +25,9 @@ def find_season(values: Any) -> int | None:
     A straight line is subtracted first. Candidates are the peaks of the autocorrelation, up to a third of the length,
     that reach 0.35 and exceed the valley before them by as much. The season is the first one of at least 0.8 times the
     height of the highest, as later ones are its multiples; the mean over the period and its double then decides between
-    neighbouring periods. Without such a peak, which slow changes hide, the season is that of 7, 12, 24 and 52 steps
-    whose profile predicts the next cycles best, if one does.
+    neighbouring periods. A season of 7, 12, 24 or 52 steps takes its place if its profile predicts the next cycles
+    better, or as well where it is one step off. Without such a peak, which slow changes hide, the season is that of
+    these whose profile predicts the next cycles best, if one does.
 
     Parameters
     ----------
@@ -58,13 +62,15 @@ def find_season(values: Any) -> int | None:
     valleys = np.minimum.accumulate(echo)
     peak = (echo[lags] > echo[lags - 1]) & (echo[lags] >= echo[lags + 1])
     lags = lags[peak & (echo[lags] >= LEAST) & (echo[lags] - valleys[lags] >= LEAST)]
+    errors = {period: predicted(z[None], period)[0] for period in _USUAL}
+    usual = next(period for period, error in errors.items() if error <= min(errors.values()) + 0.03)
     if not len(lags):
-        errors = [predicted(z[None], period)[0] for period in _USUAL]
-        least = min(errors)
-        return None if least > LEAST_GAIN else next(p for p, e in zip(_USUAL, errors, strict=True) if e < least + 0.03)
+        return usual if errors[usual] <= LEAST_GAIN else None
     first = int(lags[echo[lags] >= 0.8 * echo[lags].max()][0])
     near = range(first - first // 8, min(first + first // 8, len(echo) - 1) + 1)
-    return max(near, key=lambda lag: echo[lag::lag][:2].mean())
+    found = max(near, key=lambda lag: echo[lag::lag][:2].mean())
+    most = predicted(z[None], found)[0] * (1.0 if abs(usual - found) == 1 else BETTER)
+    return usual if errors[usual] <= min(most, LEAST_GAIN) else found
 
 
 def find_seasons(values: Any) -> tuple[int, ...]:
@@ -171,23 +177,34 @@ def common_seasons(values, lengths, most: int = 100) -> tuple[int, ...]:
     return elected([season_votes(values, lengths, most)], most)
 
 
-def season_votes(values, lengths, most: int = 100) -> tuple[np.ndarray, list]:
-    """Return the lengths of series that are `_asked`, and the seasons of each."""
+def season_votes(values, lengths, most: int = 100) -> tuple[np.ndarray, list, np.ndarray]:
+    """Return the lengths of series that are `_asked`, the seasons of each, and the errors by usual ones' profiles."""
     asked = _asked(lengths, most)
-    return lengths[asked], [find_seasons(values[row, : lengths[row]]) for row in asked]
+    errors = np.stack([predicted(values[asked], period) for period in _SHARES], axis=1)
+    return lengths[asked], [find_seasons(values[row, : lengths[row]]) for row in asked], errors
 
 
 def elected(votes, most: int = 100) -> tuple[int, ...]:
     """Return the common seasons from the results of `season_votes` for blocks of series.
 
-    The first is that of half of the series asked, or of a fifth if it is long; so is a second one.
+    The first is that of half of the series asked, or of a fifth if it is long; so is a second one. Otherwise it is the
+    usual one that most series show by themselves, whatever they chose, if these are enough.
     """
-    asked = _asked(np.concatenate([lengths for lengths, _ in votes]), most)
-    every = [seasons for _, found in votes for seasons in found]
+    lengths, found, errors = zip(*votes, strict=True)
+    asked = _asked(np.concatenate(lengths), most)
+    every = [seasons for part in found for seasons in part]
     chosen = [every[place] for place in asked]
     first = _most_common([seasons[0] for seasons in chosen if seasons], len(asked))
     second = [seasons[1] for seasons in chosen if seasons[:1] == first and len(seasons) > 1]
-    return first + _most_common(second, len(asked))
+    return first + _most_common(second, len(asked)) if first else _shown(np.concatenate(errors)[asked])
+
+
+def _shown(errors) -> tuple[int, ...]:
+    """Return the usual season that most series show, from their errors ``(N, seasons)``, if enough do."""
+    able = np.isfinite(errors).sum(axis=0)
+    shares = (errors < _SHOWN).sum(axis=0) / np.maximum(able, 1)
+    enough = (able >= max(_FEW, len(errors) // 3)) & (shares >= list(_SHARES.values()))
+    return (list(_SHARES)[int(np.argmax(np.where(enough, shares, 0.0)))],) if enough.any() else ()
 
 
 def _asked(lengths, most: int) -> np.ndarray:

@@ -98,7 +98,7 @@ class Auto(Together):
     ----------
     season : int or sequence of int, optional
         Steps of a season, 1 for none, or of several seasons. By default inferred from a table's times (12 for months, 4
-        for quarters, 52 for weeks, 7 and 365 for days, 24 and 168 for hours), or else found in most series (see
+        for quarters, 52 for weeks, 7 and 365 for days, 24 and 168 for hours), or else found in the series (see
         `find_season`).
     seed : int
         Of the network: the same seed gives the same bits.

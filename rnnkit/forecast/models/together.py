@@ -72,5 +72,5 @@ class Together(Forecaster):
         return periods_of(self.season or series.map(attrgetter("seasons"))[0] or elected(series.map(_votes)))
 
 
-def _votes(history: History) -> tuple[np.ndarray, list]:
+def _votes(history: History) -> tuple[np.ndarray, list, np.ndarray]:
     return season_votes(history.values, history.lengths)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 import rnnkit as rk
 from rnnkit.forecast.command.report import first_origin
@@ -33,6 +34,26 @@ def test_a_season_is_found_under_noise_trend_and_gaps(season, rng):
     profile = np.cos(2 * np.pi * np.arange(season) / season)
     values = np.resize(3 * profile, 360) + rng.standard_normal(360) + 0.05 * np.arange(360)
     assert find_season(with_gaps(values, rng)) == season
+
+
+def weeks(rng, years, size, wander=0.1):
+    """A year of three harmonics, of this deviation, over noise of deviation 1 and a random walk."""
+    steps, phases = np.arange(int(52.18 * years)), rng.uniform(0, 2 * np.pi, 3)
+    year = sum(np.sin(2 * np.pi * k * steps / 52.18 + phase) / k for k, phase in enumerate(phases, start=1))
+    noise = rng.standard_normal((2, len(steps)))
+    return size * year / year.std() + noise[0] + wander * noise[1].cumsum()
+
+
+@pytest.mark.parametrize(("years", "size", "wander"), [(5, 2, 0.1), (10, 1.5, 0.1), (20, 1.5, 0.1), (5, 6, 0.5)])
+def test_a_year_of_weeks_is_found_rather_than_a_part_of_it_or_a_week_beside(years, size, wander, rng):
+    found = [find_season(weeks(rng, years, size, wander)) for _ in range(20)]
+    assert found.count(52) >= 18
+
+
+@pytest.mark.parametrize("season", [6, 8, 11, 13, 23, 25, 26, 51, 53])
+def test_a_season_beside_a_usual_one_keeps_its_steps(season, rng):
+    profile = rng.standard_normal(season)
+    assert find_season(np.resize(profile, 15 * season) + 0.5 * rng.standard_normal(15 * season)) == season
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -73,6 +94,22 @@ def test_parts_elect_the_season_of_the_longest_series():
     votes = [season_votes(values[part], lengths[part], 3) for part in (slice(0, 2), slice(2, 2), slice(2, 6))]
     assert elected(votes, 3) == common_seasons(values, lengths, 3) == (12,)
     assert common_seasons(values[:4], lengths[:4]) == (7,)
+
+
+def test_a_panel_shows_the_season_that_most_of_its_series_hide(rng):
+    values = np.stack([weeks(rng, 5, 0.7) for _ in range(40)])
+    lengths = np.full(40, values.shape[1])
+    assert np.mean([find_season(row) == 52 for row in values]) < 0.5
+    assert common_seasons(values, lengths) == (52,)
+    noise = rng.standard_normal(values.shape)
+    pull = np.stack([lfilter([1], [1, -0.95], row) for row in noise])
+    for without in (noise, noise.cumsum(axis=1), pull):
+        assert common_seasons(without, lengths) == ()
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (3, 0), (12, 5)])
+def test_no_values_have_no_common_season(shape):
+    assert common_seasons(np.full(shape, np.nan), np.full(shape[0], shape[1])) == ()
 
 
 def test_half_of_the_series_are_enough_for_a_common_season():
