@@ -56,13 +56,13 @@ def collecting() -> Iterator[Collected]:
 
 
 @contextmanager
-def kept(layer) -> Iterator[None]:
+def kept(layer) -> Iterator[Collected]:
     """Let the layers of an outermost call keep the losses that it adds, for `Layer.losses`."""
-    if _collected.get() is not None:
-        yield
+    if (outer := _collected.get()) is not None:
+        yield outer
         return
     with collecting() as found:
-        yield
+        yield found
     keep(layer, found)
     layer._call_runner.pause(layer, bool(found))
 
