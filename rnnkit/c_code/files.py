@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnkit.c_code.network import Network
 from rnnkit.c_code.network_source import NetworkWriter
-from rnnkit.c_code.text import REAL, comment, indented, initializer, plain
+from rnnkit.c_code.text import REAL, comment, indented, initializer, plain, static_array
 from rnnkit.c_code.unit import Array
 
 MARK = "Written by rnnkit"  # near the beginning of every file
@@ -149,12 +149,12 @@ class Texts:
         lines = [*self._title(), comment("Run recorded inputs, and compare with what rnnkit puts out for them.")]
         lines += [f'#include "{name}.h"', "", "#include <math.h>", "#include <stdio.h>", ""]
         for signal, x, array in zip(self.network.inputs, writer.x, recorded.inputs, strict=True):
-            lines += _static(writer.c_type(signal), x, array, np.int32 if signal.ids else self.network.dtype)
+            lines += static_array(writer.c_type(signal), x, array, np.int32 if signal.ids else self.network.dtype)
         for y, array in zip(writer.y, recorded.outputs, strict=True):
-            lines += _static(self.real, f"expected_{y}", array, self.network.dtype)
+            lines += static_array(self.real, f"expected_{y}", array, self.network.dtype)
             lines.append(f"static {self.real} {y}[{max(array.size, 1)}];")
         for i, array in enumerate(recorded.constants):
-            lines += _static(self.real, f"constant_{i}", array, self.network.dtype)
+            lines += static_array(self.real, f"constant_{i}", array, self.network.dtype)
         lines += [f"static {name}_state state;", "", *_COMPARE.replace("real", self.real).splitlines(), ""]
         compared = [
             f"worst = fmax(worst, difference({y}, expected_{y}, {array.size}));"
@@ -238,8 +238,3 @@ static double difference(const real *found, const real *expected, int count)
 
 def _closed(lines: list[str]) -> list[str]:
     return [*lines[:-1], f"{lines[-1]},"]
-
-
-def _static(kind: str, name: str, array: np.ndarray, dtype) -> list[str]:
-    first, *lines, last = initializer(array, dtype)
-    return [f"static const {kind} {name}[{max(array.size, 1)}] = {first}", *lines, f"{last};"]

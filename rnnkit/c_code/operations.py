@@ -14,7 +14,7 @@ from rnnkit.backends.formulas.table import FORMULAS, arity
 from rnnkit.backends.formulas.value import BIT, Value
 from rnnkit.c_code.text import REAL, SUFFIX, number, without_comments
 from rnnkit.compiler.ir.kinds import FLOATS, carrier
-from rnnkit.compiler.ir.operations import OPERATIONS
+from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, OPERATIONS
 
 _FLOAT = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
 
@@ -126,8 +126,10 @@ _TEXTS |= {"where": "{0} ? {1} : {2}", "to_float": "(real){0}", "logical_not": "
 _CALLED = {name for text in _TEXTS.values() for name in re.findall(r"\w+(?=~?\()", text)}
 CALLED = frozenset(name + suffix for name in _CALLED for suffix in SUFFIX.values())  # not allowed as names of variables
 
-
 _OF_INTEGERS = {
+    name: _in_c(INTEGER_OPERATIONS[name].text)
+    for name in "floor_divide remainder fmod bitwise_and bitwise_or bitwise_xor invert".split()
+} | {
     "add": "rk_add({0}, {1})",
     "subtract": "rk_subtract({0}, {1})",
     "multiply": "rk_multiply({0}, {1})",
@@ -137,13 +139,6 @@ _OF_INTEGERS = {
     "maximum": "{0} > {1} ? {0} : {1}",
     "minimum": "{0} < {1} ? {0} : {1}",
     "sign": "({0} > 0) - ({0} < 0)",
-    "floor_divide": "rk_integer_floor_divide({0}, {1})",
-    "remainder": "rk_integer_remainder({0}, {1})",
-    "fmod": "rk_integer_fmod({0}, {1})",
-    "bitwise_and": "{0} & {1}",
-    "bitwise_or": "{0} | {1}",
-    "bitwise_xor": "{0} ^ {1}",
-    "invert": "~{0}",
     "left_shift": "rk_left_shift({0}, {1}, BITS)",
     "right_shift": "rk_right_shift({0}, {1}, BITS)",
 }

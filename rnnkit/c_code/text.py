@@ -105,18 +105,23 @@ def numbers(values: np.ndarray, dtype) -> list[str]:
     return literals
 
 
-def initializer(values: np.ndarray, dtype, indent: str = "    ") -> list[str]:
+def initializer(values: np.ndarray, dtype) -> list[str]:
     """Return the lines of an array's initializer in braces; an empty array gets one element."""
     values = np.asarray(values).reshape(-1)
     integers = np.dtype(dtype).kind in "iu"
     literals = list(map(str, values.astype(dtype).tolist())) if integers else numbers(values, dtype)
-    lines, line = ["{"], indent
+    lines, line = ["{"], "    "
     for literal in literals or ["0"]:
         if len(line) + len(literal) > 110:
             lines.append(line.rstrip())
-            line = indent
+            line = "    "
         line += f"{literal}, "
     return [*lines, line.rstrip(" ,"), "}"]
+
+
+def static_array(kind: str, name: str, array: np.ndarray, dtype) -> list[str]:
+    first, *lines, last = initializer(array, dtype)
+    return [f"static const {kind} {name}[{max(array.size, 1)}] = {first}", *lines, f"{last};"]
 
 
 def indented(lines: Iterable[str], by: int = 4) -> list[str]:

@@ -14,7 +14,7 @@ from rnnkit.compiler.ir import plan as ir
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.graph import BY_ROW, Graph, Node, without_codes
 from rnnkit.compiler.planning.planner import plan
-from rnnkit.compiler.planning.rows import plan_rows
+from rnnkit.compiler.planning.rows import needed, plan_rows
 from rnnkit.compiler.tracing.batch_axis import Untraceable
 from rnnkit.execution import passes
 from rnnkit.steps.step import Step
@@ -99,7 +99,12 @@ def read(name: str, title: str, step: Step, dtype: np.dtype, constants=(), int8:
         if node.pointwise and node.batched and not of_integers and not expression(node.op, ("a", "b", "c"), dtype.name):
             raise ValueError(f"expected operations that C has; {title} uses {node.op!r}: {node.line}")
     by_row = any(node.batched and node.op in BY_ROW for node in graph.live())
-    _check_int8(graph, title, int8 and by_row)
+    products = [node for node in graph.live() if node.op == "product" and node.batched]
+    if int8 and by_row and products:
+        raise ValueError(
+            f"expected weights='float' for a step with loops or computed places, of which products are written out; "
+            f"{title} has a product: {products[0].line}"
+        )
     changing = tuple(i for i, node in enumerate(graph.states) if (node.op, node.attr) != ("state", i))
     changed = copy.copy(without_codes(graph))
     rows = plan_rows(changed) if by_row else None
@@ -108,45 +113,12 @@ def read(name: str, title: str, step: Step, dtype: np.dtype, constants=(), int8:
     parts, direct = ([], None) if rows else _without_copy([part for part in made.parts() if not _is_empty(part)])
     if rows:  # without copies of unchanged states and without unused lines
         rows = replace(rows, writes=[one for one in rows.writes if one[0].kind != "next" or one[0].attr in changing])
-        rows = replace(rows, lines=_lines(rows.lines, set(ir.written_names(rows))))
+        rows = replace(rows, lines=needed(rows.lines, set(ir.written_names(rows))))
     initial = tuple(np.asarray(state, dtype).reshape(-1) for state in step.initial_states(1, dtype))
     size = int(np.prod(made.output_shape))
     unit = Unit(name, title, dtype, step, graph, parts, size, initial, changing, rows=rows, direct=direct, ids=ids)
     _lay_out(unit, made, {("weight", n): np.asarray(array, dtype) for n, array in weights.items()}, int8)
     return unit
-
-
-def _check_int8(graph: Graph, title: str, by_row: bool) -> None:
-    if product := next((node for node in graph.live() if by_row and node.op == "product" and node.batched), None):
-        raise ValueError(
-            f"expected weights='float' for a step with loops or computed places, of which products are written out; "
-            f"{title} has a product: {product.line}"
-        )
-
-
-def _lines(lines: list[ir.RowLine], wanted: set[str]) -> list[ir.RowLine]:
-    """Return the lines that compute `wanted` values or write to memory; the values they read are added to `wanted`."""
-    kept: list[ir.RowLine] = []
-    for line in reversed(lines):
-        if isinstance(line, ir.RowLoop):
-            line = _rounds(line, wanted)
-        elif not isinstance(line, ir.EFFECTS) and line.name not in wanted:
-            continue
-        wanted.update(ir.read_by(line))
-        kept.append(line)
-    return kept[::-1]
-
-
-def _rounds(loop: ir.RowLoop, wanted: set[str]) -> ir.RowLoop:
-    """Return a loop that carries only values used in the loop or after it."""
-    wanted, count = {*wanted, loop.go}, 0
-    while count < len(wanted):
-        count = len(wanted)
-        carried = [one for one in loop.carried if one.name in wanted]
-        wanted.update(one.next for one in carried)
-        rest = _lines(loop.lines[loop.first :], wanted)
-        first = _lines(loop.lines[: loop.first], wanted)
-    return replace(loop, carried=carried, lines=[*first, *rest], first=len(first))
 
 
 def _is_empty(part: ir.Product | ir.Loop) -> bool:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.c_code.operations import cast, expression, integer_expression
-from rnnkit.c_code.text import REAL, comment, declaration, identifier, indented, initializer, number, without_comments
+from rnnkit.c_code.text import REAL, comment, declaration, identifier, indented, number, static_array, without_comments
 from rnnkit.c_code.unit import Array, Unit
 from rnnkit.compiler.ir.kinds import INTEGERS, carrier
-from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS
+from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, REDUCTIONS
 from rnnkit.compiler.ir.plan import CALL, Buffer, Load, Loop, Number, Pointwise, Product, SparseProduct, Value
 from rnnkit.compiler.ir.strides import Walk
 
-_START: dict[str | None, str] = {"sum": "0", "prod": "1", "max": "-INFINITY", "min": "INFINITY"}
-_COMBINE: dict[str | None, str] = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
 Field = tuple[str, str, int]  # element type, name, number of elements
 
 
@@ -167,24 +165,24 @@ class UnitWriter:
         """Return a reduction; sums and products along the last axis have the parts and order of the CPU's vectors."""
         kept, reduced = loop.dims[: loop.kept], loop.dims[loop.kept :]
         in_lanes = loop.reduction in ("sum", "prod") and loop.along_last and reduced[-1] > 1
-        start, ends = [], []
+        start, ends, reduction = [], [], REDUCTIONS[str(loop.reduction)]
+        nothing = f"{reduction.start:g}".replace("inf", "INFINITY")
         for i, (name, buffer, walk) in enumerate(loop.writes):
             value, part = self._stored(loop, name, names), f"r{i}"
             result = part
             if kinds[name] in INTEGERS:
-                limit = np.iinfo(carrier(kinds[name]))
-                first = {"sum": 0, "prod": 1, "max": limit.min, "min": limit.max}[str(loop.reduction)]
+                first = reduction.of_nothing(carrier(kinds[name]))
                 start.append(f"{self._type(kinds[name])} r{i} = {cast(str(first), 'int64', kinds[name], self.dtype)};")
-                total = integer_expression(str(_COMBINE[loop.reduction]), (part, value), kinds[name])
+                total = integer_expression(reduction.combine, (part, value), kinds[name])
                 body.append(f"{part} = {total};")
                 ends.append(f"{self._element(buffer, walk, kept)} = {result};")
                 continue
             if in_lanes:
-                start += [f"{self.real} r{i}[RK_LANES];", *over("RK_LANES", f"r{i}[i] = {_START[loop.reduction]};")]
+                start += [f"{self.real} r{i}[RK_LANES];", *over("RK_LANES", f"r{i}[i] = {nothing};")]
                 part, result = f"r{i}[i{len(loop.dims) - 1} % RK_LANES]", f"rk_{loop.reduction}_of_lanes(r{i})"
             else:
-                start.append(f"{self.real} r{i} = {_START[loop.reduction]};")
-            body.append(f"{part} = {expression(_COMBINE[loop.reduction], (part, value), self.dtype)};")
+                start.append(f"{self.real} r{i} = {nothing};")
+            body.append(f"{part} = {expression(reduction.combine, (part, value), self.dtype)};")
             ends.append(f"{self._element(buffer, walk, kept)} = {result};")
         inner = nested(reduced, body, loop.kept) if 0 not in reduced else []
         return nested(kept, [*start, *inner, *ends])
@@ -237,8 +235,7 @@ class UnitWriter:
         if key not in self._known_tables:
             name = f"{self.unit.name}_places_{len(self._known_tables)}"
             self._known_tables[key] = name
-            first, *lines, last = initializer(table, np.int32)
-            self.tables += [f"static const int32_t {name}[{max(table.size, 1)}] = {first}", *lines, f"{last};"]
+            self.tables += static_array("int32_t", name, table, np.int32)
         return self._known_tables[key]
 
 
@@ -252,12 +249,12 @@ def _names(loop: Loop, x: list[str]) -> dict[str, str]:
     return names
 
 
-def nested(dims, body: list[str], first: int = 0, always: int = -1) -> list[str]:
+def nested(dims, body: list[str], first: int = 0) -> list[str]:
     """Return loops around a body, one for each axis longer than 1; a block if there is none.
 
-    Counters are ``i0``, ``i1`` …, from `first` on; the axis `always` has its loop whatever its length.
+    Counters are ``i0``, ``i1`` …, from `first` on.
     """
-    lines, around = body, [(d, n) for d, n in enumerate(dims, first) if n != 1 or d == always]
+    lines, around = body, [(d, n) for d, n in enumerate(dims, first) if n != 1]
     for d, n in reversed(around):
         lines = [f"for (int32_t i{d} = 0; i{d} < {n}; ++i{d}) {{", *indented(lines), "}"]
     return lines if around else ["{", *indented(lines), "}"]

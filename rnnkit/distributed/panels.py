@@ -18,9 +18,8 @@ from rnnkit.distributed.shipping import share
 from rnnkit.distributed.tables import Reading, Table, gathered
 from rnnkit.forecast.data.frames import Columns, SeriesFrame
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.models.forecaster import Forecaster, checked_levels
-from rnnkit.forecast.models.together import Together
+from rnnkit.forecast.models.together import Blocks, Together
 from rnnkit.forecast.scoring.validation import Origins, as_table, check_long_enough, forecasts
 
 

@@ -8,12 +8,12 @@ from rnnkit.forecast.registry import MODULES
 
 _PLACES = {name: f"models.{module}" for name, module in MODULES.items()} | {
     "Series": "data.files",
-    "autocorrelation": "scoring.residual_tests",
+    "autocorrelation": "scoring.metrics",
     "coverage": "scoring.metrics",
     "cross_validation": "scoring.validation",
     "evaluate": "scoring.evaluation",
     "find_season": "fitting.season",
-    "ljung_box": "scoring.residual_tests",
+    "ljung_box": "scoring.metrics",
     "mean_absolute_error": "scoring.metrics",
     "mean_absolute_scaled_error": "scoring.metrics",
     "naive": "models.baselines",

@@ -48,17 +48,15 @@ from rnnkit.forecast.scoring.evaluation import (
     evaluate,
 )
 from rnnkit.forecast.scoring.metrics import (
+    autocorrelation,
     coverage,
+    ljung_box,
     mean_absolute_error,
     mean_absolute_scaled_error,
     pinball_loss,
     root_mean_squared_error,
     root_mean_squared_scaled_error,
     symmetric_percentage_error,
-)
-from rnnkit.forecast.scoring.residual_tests import (
-    autocorrelation,
-    ljung_box,
 )
 from rnnkit.forecast.scoring.validation import (
     cross_validation,

@@ -56,8 +56,13 @@ def indexed(table: nw.DataFrame, names: Sequence[str]) -> nw.DataFrame:
     return nw.from_native(table.to_native().reset_index(level=levels)) if levels else table
 
 
-def keyed(table: nw.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, nw.DataFrame, list]:
-    """Return each row's index of its series, and the ids by first appearance, as a table and as a list."""
+def keyed(table: nw.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, Any, list]:
+    """Return each row's index of its series, and the ids by first appearance, as a table and as a list.
+
+    All rows are one series, without a table and of the id None, if one of the columns of ids is lacking.
+    """
+    if not set(names) <= set(table.columns):
+        return np.zeros(len(table), np.int64), None, [None]
     found, first = codes(table, names[0])
     if len(names) == 1:
         return found, first.to_frame(), first.to_list()

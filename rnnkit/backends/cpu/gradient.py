@@ -302,7 +302,7 @@ class _Pull:
         finish, weights, totals = self.backward.finish, self.record.weights, self.sums.totals()
         members = self.backward.plain.members(weights)
         if members:
-            totals = [_sums_of_members(one, members) for one in by_row]
+            totals = [one.reshape(members, len(one) // members, *one.shape[1:]).sum(axis=1) for one in by_row]
             return opaque(finish.of_members, weights, totals, members)
         if by_row:
             added = iter([np.sum(one, axis=0) for one in by_row])
@@ -398,11 +398,6 @@ def _sequence(rows, steps, size, dtype, lend) -> np.ndarray:
     width = _line(size, dtype)
     memory = lend(steps * rows * width + LINE, dtype)[: steps * rows * width]
     return memory.reshape(steps, rows, width).swapaxes(0, 1)
-
-
-def _sums_of_members(by_row, members: int) -> np.ndarray:
-    """Return the sums over the rows of each member, ``(n, …)``."""
-    return by_row.reshape(members, len(by_row) // members, *by_row.shape[1:]).sum(axis=1)
 
 
 def _copied(sequence) -> np.ndarray:

@@ -26,7 +26,7 @@ from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.threads.buffer_pool import borrow
 from rnnkit.backends.cpu.threads.team import ABANDONED, ThreadTeam, line_start, own_memory
 from rnnkit.backends.cpu.threads.trials import Trials
-from rnnkit.backends.shared.call import GradientExecutor, Record, Result
+from rnnkit.backends.shared.call import Differentiable, GradientExecutor, Record, Result
 from rnnkit.backends.shared.failures import checked
 from rnnkit.backends.shared.once import once
 from rnnkit.backends.shared.prepack import Layout, literals, only_moves
@@ -53,7 +53,7 @@ class ProgramCode(NamedTuple):
 
 
 @dataclass(eq=False)
-class Program:
+class Program(Differentiable):
     """A compiled step that runs over records."""
 
     load: Callable[[], ProgramCode]  # compiles the text, or finds it compiled, at the first call
@@ -106,10 +106,6 @@ class Program:
     def members(self, weights) -> int:
         """Return the number of sets of weights that the rows have, or 0."""
         return 0
-
-    def differentiate(self) -> GradientExecutor:
-        assert self.gradient is not None, "only a step's own program has a gradient"
-        return self.gradient(self)
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """Return how the step runs and the plan in words; or graph and plan node by node, the text, or both."""

@@ -13,7 +13,7 @@ from rnnkit.backends.cpu.codegen.row_source import Kind, RowSource
 from rnnkit.backends.cpu.program import Program
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED
 from rnnkit.backends.cpu.simd.registers import LANES, REGISTERS
-from rnnkit.backends.shared.call import GradientExecutor, Record, Result
+from rnnkit.backends.shared.call import Differentiable, GradientExecutor, Record, Result
 from rnnkit.backends.shared.failures import raise_first
 from rnnkit.backends.shared.once import once
 from rnnkit.backends.shared.thread_pool import get_num_threads
@@ -129,7 +129,7 @@ def _cost(line) -> int:
 
 
 @dataclass(eq=False)
-class RowPrograms:
+class RowPrograms(Differentiable):
     """The programs of one plan by rows, each made when the first call needs it.
 
     Attributes
@@ -236,10 +236,6 @@ class RowPrograms:
         lanes = self.lanes(rows)
         shape = -(-rows // lanes), steps, size * lanes
         return lend(math.prod(shape), dtype)[: math.prod(shape)].reshape(shape)
-
-    def differentiate(self) -> GradientExecutor:
-        assert self.gradient is not None, "only a step's own program has a gradient"
-        return self.gradient(self)
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         return self.of(1 << 20).explain(source, graph)

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import numpy as np
 
 from rnnkit.backends.cuda.codegen.kernel_source import states_of, write_kernel
+from rnnkit.backends.cuda.codegen.product import WIDE
 from rnnkit.backends.cuda.codegen.row_kernel import RowKernelWriter
 from rnnkit.backends.cuda.codegen.section import Kernel, KernelVariant
 from rnnkit.backends.cuda.kernel_cache import load
 from rnnkit.backends.cuda.runtime.gradient import CudaBackward
-from rnnkit.backends.cuda.runtime.packing import LAYOUT
 from rnnkit.backends.cuda.runtime.program import CudaProgram
 from rnnkit.backends.cuda.runtime.row_program import CudaRowProgram
-from rnnkit.backends.shared.prepack import prepacker
+from rnnkit.backends.shared.prepack import Layout, prepacker
 from rnnkit.backends.shared.target import Target
 from rnnkit.compiler.ir.graph import Graph
 from rnnkit.compiler.ir.plan import Loop, Plan, RowPlan
@@ -55,11 +55,42 @@ def fuse_for_gpu(plan: Plan, columns) -> Plan:
     return plan
 
 
+def pack(weight: np.ndarray, gates, units: int) -> np.ndarray:
+    """Lay out a weight ``(K, N)`` for products: `WIDE` bytes of each column, column after column; then the next rows.
+
+    With `gates`, the columns are ``g … g + units - 1`` for each of these, gate after gate. The result is ``(groups of
+    rows, N, rows of a group)``. Rows beyond K are 0, and one group more is read.
+    """
+    if gates:
+        weight = np.concatenate([weight[:, gate : gate + units] for gate in gates], axis=1)
+    rows, columns = weight.shape
+    lanes = WIDE // weight.itemsize
+    groups = -(-rows // lanes) + 1
+    padded = np.zeros((groups * lanes, columns), weight.dtype)
+    padded[:rows] = weight
+    return np.ascontiguousarray(padded.reshape(groups, lanes, columns).swapaxes(1, 2))
+
+
+def pack_sparse(weight: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the nonzeros of each column from the top down, side by side with its neighbours'.
+
+    ``values`` and ``indices`` (int64) are ``(most nonzeros of a column, N)``, ``counts`` (int64) is ``(N,)``.
+    """
+    columns, rows = np.nonzero(weight.T)
+    counts = np.bincount(columns, minlength=weight.shape[1])
+    places = np.arange(len(columns)) - np.repeat(np.cumsum(counts) - counts, counts)
+    shape = max(1, int(counts.max(initial=0))), weight.shape[1]
+    values, indices = np.zeros(shape, weight.dtype), np.zeros(shape, np.int64)
+    values[places, columns], indices[places, columns] = weight[rows, columns], rows
+    return {"values": values, "indices": indices, "counts": counts.astype(np.int64)}
+
+
 def compile_kernels(
     plan: Plan, source: KernelWriter, dtype: np.dtype, show: Callable[[], str], gradient: Callable | None = None
 ) -> CudaProgram:
     """Return the program of a plan, whose kernels are compiled when a call wants them."""
-    prepack, words = prepacker(plan, dtype, LAYOUT), describe(plan, dtype, threads=isinstance(source, RowKernel))
+    prepack = prepacker(plan, dtype, Layout(lambda array: array, pack, pack_sparse))
+    words = describe(plan, dtype, threads=isinstance(source, RowKernel))
     given = plan, source, load, prepack, source.states, dtype, show, words
     if isinstance(source, RowKernel):
         return CudaRowProgram(*given, gradient=gradient, scratch=source.writer.scratch)

@@ -118,6 +118,16 @@ class Executor(Protocol):
         """Return how the step is compiled, and why; or its graph, the text that was compiled, or both."""
 
 
+class Differentiable:
+    """A program that is perhaps a step's own: then `gradient` makes the executor of its gradient."""
+
+    gradient: Callable[[Any], GradientExecutor] | None
+
+    def differentiate(self) -> GradientExecutor:
+        assert self.gradient is not None, "only a step's own program has a gradient"
+        return self.gradient(self)
+
+
 class GradientExecutor(Protocol):
     """Executor of the calls of a step with their gradient."""
 

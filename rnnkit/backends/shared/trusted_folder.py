@@ -82,7 +82,9 @@ def _fault(path, user) -> str | None:
             continue  # a file leads nowhere
         if found.st_uid not in (0, user):
             return f"{path}, where {place} belongs to another user (uid {found.st_uid}); {_OWN}"
-        if stat.S_ISLNK(found.st_mode) or not _others_write(place, found, user):
+        if stat.S_ISLNK(found.st_mode) or not found.st_mode & 0o022:
+            continue  # nobody else can write there
+        if not found.st_mode & 0o002 and _private_group(place, found.st_gid, user):
             continue
         mode = f"{stat.S_IMODE(found.st_mode):04o}"
         if place == real:
@@ -124,12 +126,6 @@ def _passed(path) -> Iterator[tuple[Path, os.stat_result]]:
                 links += 1
             else:
                 here = place
-
-
-def _others_write(place, found, user) -> bool:
-    if found.st_mode & 0o002:
-        return True
-    return bool(found.st_mode & 0o020) and not _private_group(place, found.st_gid, user)
 
 
 def _private_group(place, group, user) -> bool:

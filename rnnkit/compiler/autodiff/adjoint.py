@@ -95,8 +95,9 @@ class _Split:
         operands = [a for _, a, _ in summed if a is not None and self._walk(a) is None]
         totals = list(d_constants)
         if self.sums_by_row == "all":
-            totals, operands = totals + [self._of_a_step(*one) for one in summed], []
-            summed = []
+            # The terms of one step of a row: a value, or the outer products of two.
+            totals += [g if a is None else reverse.outer_product(a, g) for _, a, g in summed]
+            operands, summed = [], []
         self._keep([*d_states, *totals, d_x, *(g for _, _, g in summed), *operands])
         backward.states = tuple(map(self._copy, d_states))
         for total in totals:
@@ -125,10 +126,6 @@ class _Split:
     def _goes_with_states(self, value) -> bool:
         """Tell whether the adjoint stays elementwise with this value among its states."""
         return bool(self.graph.states) and is_elementwise(self.backward, (*self.backward.states, self._copy(value)))
-
-    def _of_a_step(self, node, a, g) -> Node:
-        """Return the term of one step of a row in a sum: a value, or the outer products of two."""
-        return g if a is None else self.reverse.outer_product(a, g)
 
     # Residuals of the forward step
 

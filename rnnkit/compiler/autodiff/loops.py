@@ -34,7 +34,7 @@ class Copies:
         stack = [node]
         while stack:
             one = stack[-1]
-            if one.id in self.made or (not loops_of(one) & self.inside and not self._is_inner(one)):
+            if one.id in self.made or not self._is_within(one):
                 stack.pop()
                 continue
             if missing := [a for a in one.args if a.id not in self.made and self._is_within(a)]:
@@ -45,11 +45,8 @@ class Copies:
         return self.made.get(node.id, node)
 
     def _is_within(self, node) -> bool:
-        return bool(loops_of(node) & self.inside) or self._is_inner(node)
-
-    def _is_inner(self, node) -> bool:
-        """Tell whether a node is a loop in the body, whose own values are all inside."""
-        return node.op == "loop" and ("loop", node.attr.id) in self.inside
+        """Tell whether a node is in the body, as is a loop whose own values are all inside."""
+        return bool(loops_of(node) & self.inside) or (node.op == "loop" and ("loop", node.attr.id) in self.inside)
 
     def _copied(self, node) -> Node:
         graph, attr = self.graph, node.attr

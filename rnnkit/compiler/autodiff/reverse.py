@@ -250,8 +250,14 @@ class Reverse:
         self.add(arg, self.graph.reshape(self.graph.reduce("sum", c, stretched), arg.shape))
 
     def _guarded(self, node, g, c) -> Node:
-        """Return ``c``, 0 where ``g`` is 0 if the node is under a branch of ``where``, which may not be taken."""
-        return zero_where_zero(self.graph, node, g, c) if node.id in self.unsure else c
+        """Return ``c``, 0 where ``g`` is 0 if the node is under a branch of ``where``, which may not be taken.
+
+        It is 0 however steep the slope is.
+        """
+        if node.id not in self.unsure or node.op in PASSING:
+            return c
+        zero = self.graph.literal(0.0)
+        return self.graph.pointwise("where", self.graph.pointwise("equal", g, zero), zero, c)
 
     def _reduction(self, node, g):
         (arg,) = node.args
@@ -385,14 +391,6 @@ def is_elementwise(node: Node, source: Node) -> bool:
                 return False
             stack += one.args
     return True
-
-
-def zero_where_zero(graph, node, g, c) -> Node:
-    """Return the cotangent ``c`` that a rule made from ``g``, but 0 where ``g`` is 0, however steep the slope is."""
-    if node.op in PASSING:
-        return c
-    none = graph.pointwise("equal", g, graph.literal(0.0))
-    return graph.pointwise("where", none, graph.literal(0.0), c)
 
 
 def _assembled(graph, shape, parts) -> list[Node]:

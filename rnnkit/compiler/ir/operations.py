@@ -34,6 +34,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnkit import activations
+from rnnkit.compiler.ir.kinds import INTEGERS
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,15 @@ class Reduction:
 
     evaluate: Callable  # NumPy's function
     gradient: Callable  # its rule
+    combine: str  # the operation on two numbers that it is made of
+    start: float  # what it is of no numbers
+
+    def of_nothing(self, kind: str) -> float:
+        """Return what it is of no numbers of a kind: of integers no infinity, but the least or the greatest one."""
+        if kind not in INTEGERS:
+            return self.start
+        limits = np.iinfo(kind)
+        return int(min(max(self.start, limits.min), limits.max))
 
     def __call__(self, x, axis):
         return self.evaluate(x, axis=axis)
@@ -383,10 +393,6 @@ def _gamma_sign(x):
     return np.where(x == 0, np.copysign(1.0, x), np.where((x < 0) & (below == x), np.nan, sign))
 
 
-def _gamma(x):
-    return _gamma_sign(x) * np.exp(special("gammaln", x))
-
-
 def _stirling(x):
     """Return the correction to Stirling's formula for log Γ(1 / x)."""
     terms = (-691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12)
@@ -429,7 +435,7 @@ COMPOSED: dict[str, Callable] = {
     "exp10": lambda x: np.power(10.0, x),
     "entr": lambda x: np.where(x < 0, -np.inf, 0.0 - OPERATIONS["xlogy"].evaluate(x, x)),
     "logit": lambda x: np.log(x) - np.log1p(-x),
-    "gamma": _gamma,
+    "gamma": lambda x: _gamma_sign(x) * np.exp(special("gammaln", x)),
     "betaln": _betaln,
     "beta": lambda a, b: _gamma_sign(a) * _gamma_sign(b) * _gamma_sign(a + b) * np.exp(special("betaln", a, b)),
     "i0": lambda x: _grown(special("i0e", x), np.abs(x)),
@@ -440,8 +446,8 @@ COMPOSED: dict[str, Callable] = {
 }
 
 REDUCTIONS: dict[str, Reduction] = {
-    "sum": Reduction(np.sum, lambda g, y, x, axes: g),
-    "prod": Reduction(np.prod, _prod),
-    "max": Reduction(np.max, _extreme),
-    "min": Reduction(np.min, _extreme),
+    "sum": Reduction(np.sum, lambda g, y, x, axes: g, "add", 0.0),
+    "prod": Reduction(np.prod, _prod, "multiply", 1.0),
+    "max": Reduction(np.max, _extreme, "maximum", -np.inf),
+    "min": Reduction(np.min, _extreme, "minimum", np.inf),
 }

@@ -135,7 +135,15 @@ def _by_roots(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
 
 def product_by_parts(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
     """Replace a product of a concatenation by the sum of the parts' products, so that each can leave the time loop."""
-    return _by_parts(graph, *args) if node.op == "product" and _is_joined(args[0]) else None
+    if node.op != "product" or args[0].op != "concatenate" or args[0].attr != len(args[0].shape) - 1:
+        return None
+    (joined, weight), total, low = args, None, 0
+    for part in joined.args:
+        high = low + part.shape[-1]
+        rows = graph.view(weight, View.item((slice(low, high),), ("rows", low, high)))
+        term = product_by_parts(graph, node, (part, rows)) or graph.product(part, rows)
+        total, low = term if total is None else graph.pointwise("add", total, term), high
+    return total
 
 
 def row_without_axis(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
@@ -193,23 +201,6 @@ def _place_in_floats(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node |
     if node.op == "concatenate" and node.is_integer:
         return graph.concatenate(args, node.attr)
     return graph.pointwise(node.op, *args) if node.is_integer else None
-
-
-def _by_parts(graph: Graph, a: Node, weight: Node) -> Node:
-    if not _is_joined(a):
-        return graph.product(a, weight)
-    total, low = None, 0
-    for part in a.args:
-        high = low + part.shape[-1]
-        rows = graph.view(weight, View.item((slice(low, high),), ("rows", low, high)))
-        term = _by_parts(graph, part, rows)
-        total, low = term if total is None else graph.pointwise("add", total, term), high
-    assert total is not None  # a concatenation has parts
-    return total
-
-
-def _is_joined(node: Node) -> bool:
-    return node.op == "concatenate" and node.attr == len(node.shape) - 1
 
 
 def _is_one(node: Node) -> bool:

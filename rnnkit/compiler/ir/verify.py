@@ -9,6 +9,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -30,8 +31,11 @@ Shape = tuple[int, ...]
 Leaves = Mapping[tuple, Shape]  # (op, attr) of every input that a graph may have, with its shape
 
 _OF_WEIGHTS = ("einsum", "inverse", "function")
-_COUNTS = {"view": 1, "product": 2, "inverse": 1, "take": 2, "put": 3, "result": 1} | dict.fromkeys(REDUCTIONS, 1)
-_COUNTS |= dict.fromkeys(("literal", "carried", "round", "taped", *INPUTS), 0)
+# How many operands a node has: a number, or a function of the node.
+_COUNTS: dict[str, Any] = {"view": 1, "product": 2, "inverse": 1, "take": 2, "put": 3, "result": 1}
+_COUNTS |= dict.fromkeys(REDUCTIONS, 1) | dict.fromkeys(("literal", "carried", "round", "taped", *INPUTS), 0)
+_COUNTS |= {"einsum": lambda node: node.attr.count(",") + 1, "loop": lambda node: 2 * node.attr.count + 1}
+_COUNTS |= dict.fromkeys(("concatenate", "function", "ruled"), lambda node: max(1, len(node.args)))
 
 
 class InvalidIR(RuntimeError):
@@ -118,21 +122,12 @@ def _check_nodes(nodes: list[Node], report: _Report, leaves: Leaves, sparse: fro
 
 
 def _check_operation(node: Node, report: _Report) -> None:
-    if node.op in POINTWISE:
-        count = _count_of(node.op)
-    elif node.op in _COUNTS:
-        count = _COUNTS[node.op]
-    elif node.op == "einsum":
-        count = node.attr.count(",") + 1
-    elif node.op == "loop":
-        count = 2 * node.attr.count + 1
-    elif node.op in ("concatenate", "function", "ruled"):
-        count = max(1, len(node.args))
-    else:
-        return report.node(node, "is no operation that there is")
+    if node.op not in POINTWISE and node.op not in _COUNTS:
+        report.node(node, "is no operation that there is")
+    count = _count_of(node.op) if node.op in POINTWISE else _COUNTS[node.op]
+    count = count(node) if callable(count) else count
     if len(node.args) != count:
         report.node(node, f"has {len(node.args)} operands, expected {count}")
-    return None
 
 
 def _count_of(op: str) -> int:

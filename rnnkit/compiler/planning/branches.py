@@ -183,7 +183,7 @@ class _Arrangement:
         if isinstance(line, Check):
             self._place_check(i, line)
         elif isinstance(line, Put) and line.under:
-            self._place_put(i, line)
+            self._read(i, self._under(i, self._parts(line.under)), (line.value, line.index))
         elif isinstance(line, (*EFFECTS, RowLoop)):
             self._read(i, self._around(i, line), _read_by(line))
         elif self.uses[i]:
@@ -279,10 +279,6 @@ class _Arrangement:
         self._read(i, path, (last,))
         name, holds = self._own(last)
         self.checked.append((path, (name, not holds), i))
-
-    def _place_put(self, i: int, line: Put) -> None:
-        path = self._under(i, self._parts(line.under))
-        self._read(i, path, (line.value, line.index))
 
     def _place_choice(self, i: int, line: Pointwise, path: _Path) -> None:
         known = self._known(path)

@@ -17,7 +17,6 @@ from rnnkit.compiler.ir.operations import REDUCTIONS
 from rnnkit.compiler.ir.plan import (
     AFTER,
     BLOCK,
-    CALL,
     PREPACK,
     STEP,
     Buffer,
@@ -31,7 +30,6 @@ from rnnkit.compiler.ir.strides import merge_axes, row_walk
 from rnnkit.compiler.planning.loop_lowering import LoopValues, part_of, spread
 from rnnkit.compiler.planning.scans import behind_blocks, mark_scans
 
-_LEAVES = tuple(BATCHED)
 _MOST_PLACES = 8  # a value that one loop needs shifted in more ways is kept: each layer of shifts doubles their number
 
 
@@ -85,7 +83,7 @@ def late_nodes(graph: Graph) -> tuple[set[int], list[Node], set[int]]:
     live = graph.live()
     early = graph.under([*graph.states, *graph.residuals.values()])
     only = graph.under([graph.output]) - early
-    late = {n.id: n for n in live if n.id in only and section_of(n) in (BLOCK, STEP) and n.op not in _LEAVES}
+    late = {n.id: n for n in live if n.id in only and section_of(n) in (BLOCK, STEP) and n.op not in BATCHED}
     # Other results stand in scratch memory of their step first, and are then copied.
     kept = {n.id for n in graph.residuals.values() if n.pointwise or n.op in ("concatenate", "view")}
     reads = {a.id: a for n in late.values() for a in n.args if a.id not in late and section_of(a) == STEP}
@@ -130,7 +128,7 @@ class Planner:
             if node.op == "product":
                 self._operand(node.args[0])
         for _, node in self.targets:
-            if node.batched and not self._is_leaf(node):
+            if node.batched and node.op not in BATCHED:
                 self.materialized.add(node.id)
         if self.graph.matrices:  # which `_settle` would find in as many turns as a matrix has rows
             views = Counter(node.args[0].id for node in self.live if node.op == "view")
@@ -173,20 +171,15 @@ class Planner:
 
     def _leaves(self):
         for node in self.live:
-            if node.op in _LEAVES:
+            if node.op in BATCHED:
                 name = node.op if node.attr is None else f"{node.op}_{node.attr}"
                 if node.op == "residual":
                     name = "_".join(map(str, node.attr))
-                section = {"x": BLOCK, "state": STEP}.get(BATCHED[node.op], CALL)
-                buffer = self._buffer(name, kind=node.op, size=node.size, section=section, attr=node.attr)
+                buffer = self._buffer(name, kind=node.op, size=node.size, section=section_of(node), attr=node.attr)
                 self.home[node.id] = buffer, np.arange(node.size)
 
-    @staticmethod
-    def _is_leaf(node) -> bool:
-        return node.op in _LEAVES
-
     def stored(self, node) -> bool:
-        return not node.batched or self._is_leaf(node) or node.id in self.materialized
+        return not node.batched or node.op in BATCHED or node.id in self.materialized
 
     def view_index(self, node) -> np.ndarray:
         """Return, for each element of a view, the element of its operand."""
@@ -201,7 +194,7 @@ class Planner:
             index = self.view_index(source)[index]
             source = source.args[0]
         whole = source.op == "concatenate" and index.size == source.size
-        if not (row_walk(index) and (self._is_leaf(source) or whole)):
+        if not (row_walk(index) and (source.op in BATCHED or whole)):
             self.materialized.add(node.id)
         elif whole:
             self.materialized.add(source.id)
@@ -229,7 +222,7 @@ class Planner:
     def _make_roots(self) -> list[_Root]:
         """Return the values that loops compute: all kept ones but products, and copies where a target needs one."""
         roots: list[_Root] = []
-        self.home = {k: v for k, v in self.home.items() if v[0].kind in (*_LEAVES, "prepacked")}
+        self.home = {k: v for k, v in self.home.items() if v[0].kind in (*BATCHED, "prepacked")}
         missing: dict[int, list[Buffer]] = {}
         for buffer, node in self.targets:
             missing.setdefault(node.id, []).append(buffer)
@@ -383,7 +376,7 @@ class Planner:
         def of_root(root) -> int:
             level = 0
             for node, index in root.reads.values():
-                if not node.batched or self._is_leaf(node) or self._section_here(node, makers) != root.section:
+                if not node.batched or node.op in BATCHED or self._section_here(node, makers) != root.section:
                     continue
                 fused = (
                     root.reduction is None and node.pointwise and node.shape == root.shape
@@ -407,7 +400,7 @@ class Planner:
         node = operand
         while node.op == "view" and not self.stored(node):
             node = node.args[0]
-        if not node.batched or self._is_leaf(node) or self._section_here(node, self._makers) != section:
+        if not node.batched or node.op in BATCHED or self._section_here(node, self._makers) != section:
             return 0
         return of_node(node) + 1
 
@@ -460,7 +453,9 @@ class Planner:
         walk = row_walk(elements[index].reshape(operand.shape))
         assert walk is not None  # or the operand was kept
         offset, rows, stride = walk
-        panels = self._buffer(self._weight_name(group), kind="prepacked", size=0, section=PREPACK, attr=node.attr)
+        weight = group[0].args[1]
+        name = weight.attr if weight.op == "weight" and str(weight.attr).isidentifier() else weight.op
+        panels = self._buffer(f"panels_{name}", kind="prepacked", size=0, section=PREPACK, attr=node.attr)
         self.plan.prepacked[panels] = weights = [n.args[1] for n in group]
         fields = (
             self.section(node), self._level_of[node.id], buffer, offset, rows, stride, operand.shape[-1],
@@ -483,10 +478,6 @@ class Planner:
             and n.attr != "sparse"
             and (n.id in self.after) == (node.id in self.after)
         ]
-
-    def _weight_name(self, group) -> str:
-        weight = group[0].args[1]
-        return f"panels_{weight.attr if weight.op == 'weight' and str(weight.attr).isidentifier() else weight.op}"
 
     def prepacked_at(self, node) -> tuple[Buffer, np.ndarray]:
         if node.id not in self.home:

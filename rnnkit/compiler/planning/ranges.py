@@ -112,7 +112,7 @@ class _Ranges:
         loop = self.loops[leaf[0]]
         known = self._under(loop.args[loop.attr.count], True, self.always)
         following = self._operand(leaf, loop.attr.count + 1)
-        return _either(self._of(self._operand(leaf, 0), self.always), self._of(following, known))
+        return either(self._of(self._operand(leaf, 0), self.always), self._of(following, known))
 
     def _reached(self, leaf) -> Bounds:
         """Return the bounds of a carried value in all rounds up to the limit, each of which adds a little."""
@@ -128,7 +128,7 @@ class _Ranges:
             return 0, 0
         if node.op == "where" and depth:
             both = [self._added(arg, leaf, depth - 1) for arg in node.args[1:]]
-            return None if None in both else _either(*both)  # type: ignore[arg-type]
+            return None if None in both else either(*both)  # type: ignore[arg-type]
         if node.op in ("add", "subtract") and depth:
             found = self._added(node.args[0], leaf, depth - 1)
             return found and _COMBINED[node.op](found, self._of(node.args[1], self.always))
@@ -170,13 +170,13 @@ class _Ranges:
             if (truth := self._truth(args[0], known, depth - 1)) is not None:
                 return self._of(args[1 if truth else 2], known, depth - 1)
             ways = [self._under(args[0], holds, known) for holds in (True, False)]
-            return _either(*(self._of(arg, way, depth - 1) for arg, way in zip(args[1:], ways, strict=True)))
+            return either(*(self._of(arg, way, depth - 1) for arg, way in zip(args[1:], ways, strict=True)))
         args = (args[0], args[2]) if op == "put" else args
         bounds = [self._of(arg, known, depth - 1) for arg in args]
         if op in ("view", "take", "cast"):
             return bounds[0] if args[0].is_integer else self._of_places(args[0]) or _ends(node)
         if op in ("put", "concatenate"):
-            return _either(*bounds)
+            return either(*bounds)
         return _COMBINED[op](*bounds) if op in _COMBINED else _ends(node)
 
     def _of_places(self, node: Node) -> Bounds | None:
@@ -188,7 +188,7 @@ class _Ranges:
                 low, high = float(node.attr.min()), float(node.attr.max())
                 found = (int(low), int(high)) if max(-low, high) < 2.0**63 else None
             elif node.op in _CHOOSE and all(several := [self._of_places(arg) for arg in args]):
-                found = _either(*several)  # type: ignore[arg-type]
+                found = either(*several)  # type: ignore[arg-type]
             self.places[node.id] = found
         return self.places[node.id]
 
@@ -349,7 +349,7 @@ def _counted(node: Node) -> Node:
     return node
 
 
-def _either(*bounds: Bounds) -> Bounds:
+def either(*bounds: Bounds) -> Bounds:
     return min(low for low, _ in bounds), max(high for _, high in bounds)
 
 
@@ -361,10 +361,6 @@ def _ends(node: Node) -> Bounds:
 def _product(a: Bounds, b: Bounds) -> Bounds:
     found = [x * y for x in a for y in b]
     return min(found), max(found)
-
-
-def _quotient(a: Bounds, b: Bounds) -> Bounds:
-    return (a[0] // b[0], a[1] // b[0]) if b[0] == b[1] and b[0] > 0 else _WRAPS
 
 
 def _rest(a: Bounds, b: Bounds) -> Bounds:
@@ -381,6 +377,6 @@ _COMBINED: dict[str, Callable[..., Bounds]] = {
     "minimum": lambda a, b: (min(a[0], b[0]), min(a[1], b[1])),
     "maximum": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
     "negative": lambda a: (-a[1], -a[0]),
-    "floor_divide": _quotient,
+    "floor_divide": lambda a, b: (a[0] // b[0], a[1] // b[0]) if b[0] == b[1] and b[0] > 0 else _WRAPS,
     "remainder": _rest,
 }

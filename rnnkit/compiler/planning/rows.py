@@ -11,14 +11,13 @@ from __future__ import annotations
 import math
 import re
 from collections import ChainMap
-from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 
 from rnnkit.compiler.ir.graph import BATCHED, BY_ROW, FAILED, Graph, Node, loops_of
-from rnnkit.compiler.ir.kinds import INTEGERS, carrier
+from rnnkit.compiler.ir.kinds import carrier
 from rnnkit.compiler.ir.operations import REDUCTIONS
 from rnnkit.compiler.ir.plan import (
     BLOCK,
@@ -60,12 +59,6 @@ UNIFORM = (
     "add subtract multiply negative maximum minimum greater greater_equal less less_equal equal not_equal logical_and "
     "logical_or logical_not where remainder floor_divide"
 ).split()
-_SUMS: dict[str, tuple[str, Callable]] = {
-    "sum": ("add", lambda limits: 0),
-    "prod": ("multiply", lambda limits: 1),
-    "max": ("maximum", lambda limits: limits.min),
-    "min": ("minimum", lambda limits: limits.max),
-}
 
 
 def is_narrow(graph: Graph) -> bool:
@@ -171,7 +164,7 @@ class _Planner:
             plan.writes.append((buffer, list(self._of(node).reshape(-1)) if slot is None else slot))
         if FAILED in graph.residuals:
             (plan.code,) = self._of(graph.residuals[FAILED]).reshape(-1)
-        plan.lines[:] = _needed(plan.lines, {*written_names(plan), plan.code})
+        plan.lines[:] = needed(plan.lines, {*written_names(plan), plan.code})
         return plan
 
     def _nodes(self, nodes) -> None:
@@ -263,9 +256,8 @@ class _Planner:
         if not node.batched:
             self.numbers[node.id] = self._unbatched(node)
         elif node.op in BATCHED:
-            section = {"x": BLOCK, "state": STEP}.get(BATCHED[node.op], CALL)
             name = node.op if node.attr is None else f"{node.op} {node.attr}"
-            fields = {"kind": node.op, "size": node.size, "section": section, "attr": node.attr}
+            fields = {"kind": node.op, "size": node.size, "section": section_of(node), "attr": node.attr}
             self.places[node.id] = self._buffer(name, **fields)
             self.numbers[node.id] = self._elements(node, self.places[node.id])
         elif node.op == "view":
@@ -355,25 +347,23 @@ class _Planner:
     def _reduction(self, node) -> np.ndarray:
         """Neighbours first, so that few operations wait for each other."""
         (arg,) = node.args
-        operation, start = _SUMS[node.op]
-        nothing = start(np.iinfo(node.kind)) if node.kind in INTEGERS else float(start(np.finfo(float)))
-        nothing = nothing if node.kind in INTEGERS or abs(nothing) <= 1 else np.copysign(np.inf, nothing)
+        reduction = REDUCTIONS[node.op]
         values = np.moveaxis(self._of(arg), node.attr, range(-len(node.attr), 0))
         values = values.reshape(node.size, -1) if arg.size else np.empty((node.size, 0), object)
         found = []
         for several in values:
-            left = list(several) or [self._number(nothing, node.kind)]
+            left = list(several) or [self._number(reduction.of_nothing(node.kind), node.kind)]
             while len(left) > 1:
                 pairs = zip(left[::2], left[1::2], strict=False)
-                joined = [self._line(node, operation, pair, node.kind) for pair in pairs]
+                joined = [self._line(node, reduction.combine, pair, node.kind) for pair in pairs]
                 left = joined + left[len(left) - len(left) % 2 :]
             found += left
         return _names(found, node.shape)
 
     # Computed places
 
-    def _slot(self, node, size) -> Slot:
-        return self._new_slot(self.graph.names.get(node.id) or node.op, size, node.kind)
+    def _slot(self, node) -> Slot:
+        return self._new_slot(self.graph.names.get(node.id) or node.op, node.size, node.kind)
 
     def _new_slot(self, name, size, kind) -> Slot:
         slot = Slot(self._name(name).rstrip("_"), size, kind)
@@ -388,7 +378,7 @@ class _Planner:
         if node.id not in self.slots:
             at = self._depth(node)
             names = self._of_around(node, at)
-            slot = self.slots[node.id] = self._slot(node, node.size)
+            slot = self.slots[node.id] = self._slot(node)
             if node.op == "state":
                 self.plan.resident[node.attr] = slot
             else:
@@ -449,7 +439,8 @@ class _Planner:
             under = list(np.broadcast_to(self._of(value.args[0]), value.shape).reshape(-1))
             value = value.args[1]
         values = np.broadcast_to(self._of(value), node.shape[1:]).reshape(-1)
-        slot, section = self._own(node, array), section_of(node)
+        section = section_of(node)
+        slot = self._own(node, array, section=section)
         pairs = enumerate(zip(values, under, strict=True))
         self._write(*(Put(slot, j, stride, place, name, section, held) for j, (name, held) in pairs))
         self.slots[node.id] = slot
@@ -474,17 +465,16 @@ class _Planner:
         """Return whether nothing behind a node reads an array in memory, by any of its names."""
         return all(self.last.get(one, 0) <= node.id for one in self.same.get(array.id, (array.id,)))
 
-    def _own(self, node, array) -> Slot:
-        """Return an array in memory that a node may change: a copy where something still reads what it was."""
+    def _own(self, node, array, named=None, section: int = STEP) -> Slot:
+        """Return an array in memory that a node may change: a copy where something still reads what it was.
+
+        A copy is named for a node, by default for this one.
+        """
         slot = self._in_memory(array)
         if self._is_read_until(array, node) and self._is_of_here(array):
             return slot
-        return self._copy(node, array, section_of(node))
-
-    def _copy(self, node, array, section: int = STEP) -> Slot:
-        """Return a copy of an array in memory, named for a node."""
         names = self._of(array)
-        copy = self._slot(node, array.size)
+        copy = self._slot(named or node)
         self._write(Fill(copy, tuple(names.reshape(-1)), section))
         return copy
 
@@ -496,7 +486,7 @@ class _Planner:
         body = [one for one in self.live if ("loop", loop.id) in one.depends]
         leaves = {one.attr[1]: one for one in body if one.op == "carried" and one.attr[0] == loop.id}
         large = {i: leaf for i, leaf in leaves.items() if leaf.shape and leaf.shape[0] > self.few}
-        in_memory = {i: self._loop_slot(node, initials[i], leaf) for i, leaf in large.items()}
+        in_memory = {i: self._own(node, initials[i], leaf) for i, leaf in large.items()}
         varying: set[int] = set()
         before, slots = (dict(self.numbers), dict(self.slots)), len(self.plan.slots)
         while True:  # until what is taken for the same in all rows is
@@ -527,12 +517,6 @@ class _Planner:
         for _, lines in self.nest:
             lines[:] = [line for line in lines if not (isinstance(line, Fill) and line.slot is slot)]
         self.plan.resident = {i: one for i, one in self.plan.resident.items() if one is not slot}
-
-    def _loop_slot(self, node, initial, leaf) -> Slot:
-        slot = self._in_memory(initial)
-        if not (self._is_read_until(initial, node) and self._is_of_here(initial)):
-            return self._copy(leaf, initial)
-        return slot
 
     def _rounds(self, node, body, leaves, in_memory, varying) -> RowLoop:
         loop, count, plan = node.attr, node.attr.count, self.plan
@@ -640,14 +624,14 @@ class _Planner:
         return self.plan.messages.index(message) + 1
 
 
-def _needed(lines: list[RowLine], names: set[str]) -> list[RowLine]:
+def needed(lines: list[RowLine], names: set[str]) -> list[RowLine]:
     """Return the lines that these names, writes to memory and loops need; more names are added."""
     kept = []
     for line in reversed(lines):
         if isinstance(line, RowLoop):
             first = line.lines[: line.first]
             names.update(read_by(replace(line, lines=[])))
-            line.lines = _needed(line.lines, names)
+            line.lines = needed(line.lines, names)
             line.first = sum(one in first for one in line.lines)
         elif not isinstance(line, EFFECTS) and line.name not in names:
             continue

@@ -12,10 +12,8 @@ MOST = 16  # that are computed at once
 _INSTRUCTIONS = {"sqrt"}  # of the processor's own
 
 
-def side_by_side(
-    lines: list[RowLine], may_join: Callable[[Pointwise], bool], most: int = MOST
-) -> list[RowLine | tuple[Pointwise, ...]]:
-    """Return the same lines with tuples of `most` functions at most that are computed at once, where the first stood.
+def side_by_side(lines: list[RowLine], may_join: Callable[[Pointwise], bool]) -> list[RowLine | tuple[Pointwise, ...]]:
+    """Return the same lines with tuples of `MOST` functions at most that are computed at once, where the first stood.
 
     The cheap lines that the others wait for come before them. `may_join` tells whether a function's argument and result
     are numbers of the row.
@@ -30,7 +28,7 @@ def side_by_side(
         group, moved = [line], []  # type: tuple[list[Pointwise], list[Element | Number | Pointwise]]
         makers = {name: one for one in left for name in all_given_by(one)} | {line.name: line}
         for other in left:
-            if len(group) == most:
+            if len(group) == MOST:
                 break
             if _is_function(other) and other.op == line.op and may_join(other):
                 needed = _cheap(other.args[0], makers)

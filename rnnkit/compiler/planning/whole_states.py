@@ -16,7 +16,7 @@ import numpy as np
 
 from rnnkit.compiler.ir.graph import Graph, Node
 from rnnkit.compiler.ir.simplify import rebuilt
-from rnnkit.compiler.planning.ranges import Bounds, bounds_of
+from rnnkit.compiler.planning.ranges import Bounds, bounds_of, either
 
 _ATTEMPTS = 6
 _SMALL, _MOST = 1 << 18, 2.0**31  # of numbers in a step, and that an integer is asked for
@@ -149,7 +149,7 @@ def _bounds(graph: Graph, states: list[int], largest: int) -> tuple[dict[int, Bo
     """Between which numbers states are: those that steps make of 0, as far as that ends, or all that floats have."""
     full = (-largest, largest)
     made = bounds_of(graph, dict.fromkeys(states, full))
-    bounds = {i: _both(one, (0, 0)) for i, one in made.items() if full[0] <= one[0] and one[1] <= full[1]}
+    bounds = {i: either(one, (0, 0)) for i, one in made.items() if full[0] <= one[0] and one[1] <= full[1]}
     if len(bounds) < len(states) or any(low < 0 for low, _ in bounds.values()):  # places are from 0 on
         numbers = _numbers(graph)
         for widened in (True, False):
@@ -170,17 +170,13 @@ def _grown(
     bounds = dict.fromkeys(states, (0, 0))
     for _ in range(_ATTEMPTS):
         made = bounds_of(graph, (others or {}) | bounds)
-        wider = {i: _both(one, made[i]) for i, one in bounds.items()}
+        wider = {i: either(one, made[i]) for i, one in bounds.items()}
         if wider == bounds:
             return bounds
         if any(low < numbers[0] or high > numbers[-1] for low, high in wider.values()):
             return None
         bounds = {i: _to_numbers(one, numbers) for i, one in wider.items()} if widened else wider
     return None
-
-
-def _both(one: Bounds, other: Bounds) -> Bounds:
-    return min(one[0], other[0]), max(one[1], other[1])
 
 
 def _within(one: Bounds, other: Bounds) -> Bounds:

@@ -82,6 +82,12 @@ def lift(like: Symbol, value) -> Symbol:
     return like.made(like.graph.literal(array))
 
 
+def lifted(*values) -> tuple:
+    """Return the arguments of a call on symbols, all as symbols."""
+    like = first_symbol(*values)
+    return tuple(lift(like, value) for value in values)
+
+
 def power_by_squares(base, n: int, square, times=operator.mul) -> Any:
     """Return the product of so many equal factors, None of none; `square` is a factor's product with itself."""
     found = None

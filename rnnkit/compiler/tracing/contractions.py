@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnkit.compiler.ir.graph import Node, View
 from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
-from rnnkit.compiler.tracing.broadcasting import first_symbol, lift
+from rnnkit.compiler.tracing.broadcasting import first_symbol, lift, lifted
 from rnnkit.compiler.tracing.symbol import Symbol
 
 _LARGEST_LOOP = 64  # the most separate products for one weight per head
@@ -135,8 +135,7 @@ def _read_subscripts(subscripts, symbols):
 
 
 def matmul(a, b) -> Symbol:
-    like = first_symbol(a, b)
-    a, b = lift(like, a), lift(like, b)
+    a, b = lifted(a, b)
     if not a.ndim or not b.ndim:
         raise ValueError("matmul of a number; write *")
     # Leading axes align from the right.
@@ -179,8 +178,7 @@ def dot(a, b, out=None) -> Symbol:
 
 
 def tensordot(a, b, axes=2) -> Symbol:
-    like = first_symbol(a, b)
-    a, b = lift(like, a), lift(like, b)
+    a, b = lifted(a, b)
     first, second = (range(a.ndim - axes, a.ndim), range(axes)) if isinstance(axes, int) else axes
     first, second = ([first], [second]) if isinstance(first, int) else (list(first), list(second))
     every = string.ascii_letters

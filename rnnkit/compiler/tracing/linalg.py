@@ -16,7 +16,7 @@ import numpy as np
 
 from rnnkit.compiler.ir.matrix_functions import EIGH, Kernel
 from rnnkit.compiler.tracing.batch_axis import Untraceable
-from rnnkit.compiler.tracing.broadcasting import first_symbol, lift, power_by_squares
+from rnnkit.compiler.tracing.broadcasting import lifted, power_by_squares
 from rnnkit.compiler.tracing.contractions import matmul
 from rnnkit.compiler.tracing.custom_gradient import with_rule
 from rnnkit.compiler.tracing.reductions import max_of, place_of
@@ -82,8 +82,7 @@ def inverse(a):
 
 
 def solve(a, b):
-    like = first_symbol(a, b)
-    a, b = lift(like, a), lift(like, b)
+    a, b = lifted(a, b)
     if not a.node.batched:
         return matmul(inverse(a), b)
     _matrix(a)
@@ -138,8 +137,7 @@ def _substituted(rows):
 
 
 def solve_triangular(a, b, trans=0, lower=False, unit_diagonal=False, overwrite_b=False, check_finite=True):
-    like = first_symbol(a, b)
-    a, b = lift(like, a), lift(like, b)
+    a, b = lifted(a, b)
     if not a.node.batched:
         a = np.tril(a) if lower else np.triu(a)
         a = np.where(np.eye(a.node.shape[-1], dtype=bool), 1.0, a) if unit_diagonal else a
@@ -251,8 +249,7 @@ def _reflected(a):
 
 def lstsq(a, b, rcond=None):
     """Compute ``np.linalg.lstsq`` of full column rank; the singular values aren't found."""
-    like = first_symbol(a, b)
-    a, b = lift(like, a), lift(like, b)
+    a, b = lifted(a, b)
     if a.ndim != 2 or a.axis is not None:
         raise Untraceable("np.linalg.lstsq of more than one matrix, as in NumPy; write a step of one row, per_row=True")
     m, n = _matrix(a, square=False)

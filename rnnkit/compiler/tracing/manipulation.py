@@ -9,7 +9,7 @@ import numpy as np
 from rnnkit.compiler.ir.graph import View
 from rnnkit.compiler.ir.kinds import FLOATS
 from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable, is_batch
-from rnnkit.compiler.tracing.broadcasting import align, first_symbol, lift, unknown
+from rnnkit.compiler.tracing.broadcasting import align, first_symbol, lift, lifted, unknown
 from rnnkit.compiler.tracing.symbol import Symbol, kind_of
 
 
@@ -31,8 +31,7 @@ def concatenate(arrays, axis=0, out=None):
 
 
 def stack(arrays, axis=0, out=None):
-    like = first_symbol(*arrays)
-    symbols = [lift(like, a) for a in arrays]
+    symbols = lifted(*arrays)
     rank = max(s.ndim for s in symbols) + 1
     return concatenate([np.expand_dims(s, axis % rank) for s in symbols], axis % rank)
 
@@ -249,9 +248,8 @@ def trapezoid(y, x=None, dx=1.0, axis=-1):
 
 def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
     """Compute ``np.cross`` of vectors of three numbers."""
-    like = first_symbol(a, b)
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
-    a, b = np.moveaxis(lift(like, a), axisa, -1), np.moveaxis(lift(like, b), axisb, -1)  # type: ignore[type-var]
+    a, b = (np.moveaxis(one, at, -1) for one, at in zip(lifted(a, b), (axisa, axisb), strict=True))
     if a.shape[-1] != 3 or b.shape[-1] != 3:
         raise Untraceable("np.cross of vectors of other than three numbers")
     (i, j, k), (l, m, n) = ([one[..., at] for at in range(3)] for one in (a, b))
@@ -260,8 +258,7 @@ def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
 
 def kron(a, b):
     """Compute ``np.kron`` of vectors or matrices that have no batch axis."""
-    like = first_symbol(a, b)
-    a, b = lift(like, a), lift(like, b)
+    a, b = lifted(a, b)
     if a.axis is not None or b.axis is not None or a.ndim != b.ndim or a.ndim not in (1, 2):
         raise Untraceable("np.kron of two vectors or matrices of one row")
     if a.ndim == 1:
@@ -272,8 +269,7 @@ def kron(a, b):
 
 def convolve(a, v, mode="full"):
     """Compute ``np.convolve`` as a sum of the longer vector's shifts, one for each entry of the shorter."""
-    like = first_symbol(a, v)
-    a, v = lift(like, a), lift(like, v)
+    a, v = lifted(a, v)
     if a.axis is not None or v.axis is not None or mode not in ("full", "same", "valid"):
         raise Untraceable("np.convolve of two vectors of one row")
     a, v = (a, v) if len(a) >= len(v) else (v, a)

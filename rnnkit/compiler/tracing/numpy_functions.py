@@ -18,7 +18,7 @@ from rnnkit.compiler.tracing import manipulation as arranged
 from rnnkit.compiler.tracing import reductions as reduced
 from rnnkit.compiler.tracing import sorting as ordered
 from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
-from rnnkit.compiler.tracing.broadcasting import find_symbol, first_symbol, lift, pointwise, power_by_squares, unknown
+from rnnkit.compiler.tracing.broadcasting import find_symbol, lift, lifted, pointwise, power_by_squares, unknown
 from rnnkit.compiler.tracing.contractions import dot, einsum, matmul, tensordot
 from rnnkit.compiler.tracing.manipulation import broadcast_to
 from rnnkit.compiler.tracing.sorting import look_up
@@ -28,7 +28,7 @@ _NAMES = {alias: name for name, operation in OPERATIONS.items() for alias in ope
 
 
 def _power(base, exponent):
-    both = [lift(first_symbol(base, exponent), a) for a in (base, exponent)]
+    both = lifted(base, exponent)
     if not any(a.is_float for a in both) and any(a.node.is_integer for a in both):
         return _integer_power(base, exponent)
     if isinstance(exponent, numbers.Real) and not isinstance(exponent, bool):
@@ -52,10 +52,6 @@ def _integer_power(base, exponent):
     return power_by_squares(base.copy(), int(exponent), np.square) if exponent else np.ones_like(base)
 
 
-def _reciprocal(x):
-    return COMPOSED["reciprocal"](x) if x.is_float else unknown("reciprocal of integers")
-
-
 def _kve(order, x):
     if isinstance(order, Symbol) or order not in (0, 1):
         raise Untraceable("scipy.special.kve of another order than the numbers 0 and 1")
@@ -64,7 +60,7 @@ def _kve(order, x):
 
 _COMPOSED: dict[str, Callable] = COMPOSED | {
     "kve": _kve,
-    "reciprocal": _reciprocal,
+    "reciprocal": lambda x: COMPOSED["reciprocal"](x) if x.is_float else unknown("reciprocal of integers"),
     "positive": lambda x: x.copy(),
     "conjugate": lambda x: x.copy(),
     "power": _power,
@@ -90,7 +86,7 @@ def call_ufunc(ufunc, method, args, keywords):
     keywords = {k: v for k, v in keywords.items() if not (k == "where" and v is True)}
     dtype = keywords.pop("dtype", None) or (np.float64 if name in _IN_FLOATS else None)
     if dtype is not None:
-        args = [lift(first_symbol(*args), a).astype(dtype) for a in args]
+        args = [a.astype(dtype) for a in lifted(*args)]
     if out := keywords.pop("out", None):
         if not isinstance(out[0], Symbol):
             raise Untraceable(f"np.{name} with an out= that no array of the step is")
@@ -98,7 +94,7 @@ def call_ufunc(ufunc, method, args, keywords):
     if keywords:
         raise Untraceable(f"np.{name} with {', '.join(keywords)}=; write the result to a name")
     if name in (*_BITWISE, "left_shift", "right_shift"):
-        operands = [lift(first_symbol(*args), a) for a in args]
+        operands = lifted(*args)
         if any(a.is_float for a in operands):
             raise Untraceable(f"np.{name} of floats; of integers, as astype(int) gives them, and of conditions")
         if name not in _BITWISE or any(a.node.is_integer for a in operands):
@@ -106,7 +102,7 @@ def call_ufunc(ufunc, method, args, keywords):
     name = _NAMES.get(name, name)
     if name in _COMPOSED:
         return _COMPOSED[name](*args)
-    if name in _BOOLEAN and all(lift(first_symbol(*args), a).node.kind == "bool" for a in args):
+    if name in _BOOLEAN and all(a.node.kind == "bool" for a in lifted(*args)):
         name = _BOOLEAN[name]
     if name not in OPERATIONS:
         return unknown(_public(ufunc))

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 
+from rnnkit.compiler.ir.operations import REDUCTIONS
 from rnnkit.compiler.tracing.batch_axis import Untraceable
 from rnnkit.compiler.tracing.contractions import matmul
 from rnnkit.compiler.tracing.symbol import OverRows, Symbol
@@ -30,23 +31,15 @@ def _reduced(x, node, axes, keepdims):
     return x.made(node, None if x.axis is None else sum(1 for i in kept if i < x.axis))
 
 
-_COMBINED = {
-    "sum": (np.add, 0.0),
-    "prod": (np.multiply, 1.0),
-    "max": (np.maximum, -np.inf),
-    "min": (np.minimum, np.inf),
-}
-
-
 def _reduction(op):
-    combine = _COMBINED[op][0]
+    combine = getattr(np, REDUCTIONS[op].combine)
 
     def reduce(x, axis=None, dtype=None, out=None, keepdims=False, initial=np._NoValue, where=True):
         if out is not None:
             raise Untraceable(f"np.{op} with out=; write the result to a name")
         x = _in_type(_symbol(x), op, dtype)
         if where is not True and where is not np._NoValue:
-            x = np.where(where, x, _start(op, x.dtype))
+            x = np.where(where, x, REDUCTIONS[op].of_nothing(x.node.kind))
         if axis is None and x.axis is not None:
             return OverRows(f"{op} over all axes goes along the batch axis too; give axis=-1 or the feature axes")
         axes = _axes(x, axis, op)
@@ -67,13 +60,6 @@ def _in_type(x, op, dtype):
     return x.astype(np.add.reduce(np.empty(0, x.dtype)).dtype)
 
 
-def _start(op, dtype):
-    start = _COMBINED[op][1]
-    if dtype.kind in "iu" and np.isinf(start):
-        return np.iinfo(dtype).min if start < 0 else np.iinfo(dtype).max
-    return int(start) if dtype.kind in "iu" else start
-
-
 def _symbol(x):
     return x if isinstance(x, Symbol) else np.stack(x)
 
@@ -85,7 +71,7 @@ def _count(x, axis, what) -> int:
     return int(np.prod([x.node.shape[a] for a in _axes(x, axis, what)]))
 
 
-sum_of, prod_of, max_of, min_of = (_reduction(op) for op in ("sum", "prod", "max", "min"))
+sum_of, prod_of, max_of, min_of = map(_reduction, ("sum", "prod", "max", "min"))
 
 
 def mean_of(x, axis=None, dtype=None, out=None, keepdims=False):

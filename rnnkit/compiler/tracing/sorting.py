@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnkit.compiler.ir.graph import BY_ROW
 from rnnkit.compiler.tracing.batch_axis import Untraceable
-from rnnkit.compiler.tracing.broadcasting import first_symbol, lift
+from rnnkit.compiler.tracing.broadcasting import lift, lifted
 from rnnkit.compiler.tracing.contractions import matmul
 from rnnkit.compiler.tracing.manipulation import broadcast_to, moveaxis
 from rnnkit.compiler.tracing.symbol import Symbol
@@ -172,8 +172,7 @@ def _halved(a, v, side):
 
 def searchsorted(a, v, side="left", sorter=None):
     """Compute ``np.searchsorted`` in an array that all rows share, or of one row; NaN comes last."""
-    like = first_symbol(a, v)
-    a, v = lift(like, a), lift(like, v)
+    a, v = lifted(a, v)
     if sorter is not None or a.axis is not None or a.ndim != 1:
         raise Untraceable("np.searchsorted with a sorter, or in several arrays")
     if a.node.batched and v.node.size <= _FEW_KEYS:  # more keys are searched as if the array is sorted
@@ -187,8 +186,7 @@ def interp(x, xp, fp, left=None, right=None, period=None):
     """Compute ``np.interp`` as the sum of each interval's contribution."""
     if period is not None:
         raise Untraceable("np.interp with a period")
-    like = first_symbol(x, xp, fp)
-    x, xp, fp = (lift(like, a) for a in (x, xp, fp))
+    x, xp, fp = lifted(x, xp, fp)
     low, length = xp[:-1], xp[1:] - xp[:-1]
     slope = (fp[1:] - fp[:-1]) / np.where(length > 0, length, 1.0)
     found = fp[0] + np.sum(slope * np.minimum(np.maximum(x[..., None] - low, 0.0), length), axis=-1)

@@ -67,48 +67,41 @@ def _parser() -> argparse.ArgumentParser:
         help="CSV, CSV in gzip (.gz) or Parquet; the first line of CSV names the columns",
     )
 
-    data = forecast.add_argument_group("data", "By default found out from the file.")
-    data.add_argument("--id", metavar="NAME", help="the column that says of which series a row is")
-    data.add_argument("--time", metavar="NAME", help="the column of times: numbers or dates")
-    data.add_argument("--target", metavar="NAME", help="the column of values")
-    data.add_argument("--column", metavar="NAME", help="take one series of a file with a column for each")
-    data.add_argument(
-        "--freq", metavar="F", help="from one step to the next, as pandas or polars says it: D, W, MS, 1mo"
-    )
-    order = data.add_mutually_exclusive_group()
-    order.add_argument(
-        "--day-first", dest="dayfirst", action="store_const", const=True, help="1/2/2001 is a day of February"
-    )
-    order.add_argument(
-        "--month-first", dest="dayfirst", action="store_const", const=False, help="1/2/2001 is a day of January"
-    )
-    data.add_argument(
+    group = forecast.add_argument_group("data", "By default found out from the file.")
+    data = group.add_argument
+    data("--id", metavar="NAME", help="the column that says of which series a row is")
+    data("--time", metavar="NAME", help="the column of times: numbers or dates")
+    data("--target", metavar="NAME", help="the column of values")
+    data("--column", metavar="NAME", help="take one series of a file with a column for each")
+    data("--freq", metavar="F", help="from one step to the next, as pandas or polars says it: D, W, MS, 1mo")
+    order = group.add_mutually_exclusive_group().add_argument
+    order("--day-first", dest="dayfirst", action="store_const", const=True, help="1/2/2001 is a day of February")
+    order("--month-first", dest="dayfirst", action="store_const", const=False, help="1/2/2001 is a day of January")
+    data(
         "--future",
         metavar="FILE",
         help="what is known ahead: the columns of ids and times, and some of the other columns of the series' file, at "
         f"each step to forecast; for {', '.join(WITH_COVARIATES)}",
     )
-    data.add_argument("--decimal", choices=[".", ","], metavar="MARK", help="of decimals in numbers: . or ,")
+    data("--decimal", choices=[".", ","], metavar="MARK", help="of decimals in numbers: . or ,")
 
-    models = forecast.add_argument_group("models")
-    models.add_argument(
+    models = forecast.add_argument_group("models").add_argument
+    models(
         "--model",
         nargs="+",
         metavar="MODEL",
         help=f"one or several of {', '.join(TITLES)}; the first one is drawn and its forecast shown (default: auto)",
     )
-    models.add_argument("--horizon", type=_positive, metavar="N", help=f"steps to forecast (default: {HORIZON})")
-    models.add_argument(
-        "--season", type=_seasons, metavar="N[,N]", help="steps of a season, or of several (default: found)"
-    )
-    models.add_argument(
+    models("--horizon", type=_positive, metavar="N", help=f"steps to forecast (default: {HORIZON})")
+    models("--season", type=_seasons, metavar="N[,N]", help="steps of a season, or of several (default: found)")
+    models(
         "--level",
         nargs="+",
         metavar="P",
         help="percentages of the bands (default: 80); with several of them, one series has the cross-validation of "
         "several",
     )
-    models.add_argument(
+    models(
         "--cross-validate",
         type=_natural,
         metavar="N",
@@ -116,30 +109,22 @@ def _parser() -> argparse.ArgumentParser:
         f"{WINDOWS} for several series, and for one that is too short for the back-test). One series then has these in "
         "place of the back-test",
     )
-    models.add_argument(
-        "--origins", type=_positive, metavar="N", help="origins of the back-test of one series (default: up to 40)"
-    )
-    models.add_argument("--units", type=_positive, metavar="N", help="of the recurrent layer (default: the model's)")
-    models.add_argument(
-        "--epochs", type=_positive, metavar="N", help="of training before the first origin (default: the model's)"
-    )
-    models.add_argument("--seed", type=_natural, metavar="N", help="of the models' weights (default: 0)")
+    models("--origins", type=_positive, metavar="N", help="origins of the back-test of one series (default: up to 40)")
+    models("--units", type=_positive, metavar="N", help="of the recurrent layer (default: the model's)")
+    models("--epochs", type=_positive, metavar="N", help="of training before the first origin (default: the model's)")
+    models("--seed", type=_natural, metavar="N", help="of the models' weights (default: 0)")
 
-    output = forecast.add_argument_group("output")
-    output.add_argument(
-        "--output", metavar="FILE", help="write the forecasts and their bands: .csv, .csv.gz or .parquet"
-    )
-    output.add_argument("--plot", metavar="FILE.png", help="draw history, test and forecast (needs matplotlib)")
-    output.add_argument(
+    output = forecast.add_argument_group("output").add_argument
+    output("--output", metavar="FILE", help="write the forecasts and their bands: .csv, .csv.gz or .parquet")
+    output("--plot", metavar="FILE.png", help="draw history, test and forecast (needs matplotlib)")
+    output(
         "--plot-series",
         type=_positive,
         metavar="N",
         help="of several series draw so many, from the best to the worst (default: 9)",
     )
-    output.add_argument("--save", metavar="FILE.npz", help="keep the first model as it was fitted")
-    output.add_argument(
-        "--load", metavar="FILE.npz", help="forecast with a model that was kept, without a fit or a test"
-    )
+    output("--save", metavar="FILE.npz", help="keep the first model as it was fitted")
+    output("--load", metavar="FILE.npz", help="forecast with a model that was kept, without a fit or a test")
     commands.add_parser("info", help="versions, threads, cache and extras, for a report of a fault")
     return parser
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from rnnkit.callbacks.stages import Progress
 from rnnkit.forecast import saving
-from rnnkit.forecast.command.inputs import series_name
 from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.files import Series
 from rnnkit.forecast.data.frames import SeriesFrame
@@ -127,6 +126,11 @@ class Report:
         by = scores["mase"] if np.isfinite(scores["mase"]).any() else scores["mae"]
         order = np.argsort(by, kind="stable")
         return order[np.isfinite(by[order])]
+
+
+def series_name(frame: SeriesFrame, place: int) -> str:
+    """The id of a series, or the column of a single one."""
+    return frame.names.target if frame.ids == [None] else str(frame.ids[place])
 
 
 def first_origin(length: int) -> int:
@@ -278,9 +282,7 @@ def forecast_kept(
     elif "identity" not in about:
         raise InputError(f"{path} does not say which series its model was fitted to; save it with rnnkit forecast")
     elif _identity(data) != about["identity"]:
-        raise InputError(
-            f"the model in {path} was fitted to {' '.join(about['identity'])}; got {' '.join(_identity(data))}"
-        )
+        raise _differs(path, f"to {' '.join(about['identity'])}; got {' '.join(_identity(data))}")
     report.season = forecaster._periods[0]
     try:
         if report.frame is not None and covariates is not None:
@@ -300,20 +302,20 @@ def _places_in_fit(frame: SeriesFrame, path, forecaster: Forecaster) -> np.ndarr
     assert kept is not None
     places = {one: place for place, one in enumerate(kept.ids)}
     if lacking := [one for one in frame.ids if one not in places]:
-        raise InputError(f"the model in {path} was fitted without a series {lacking[0]!r}")
+        raise _differs(path, f"without a series {lacking[0]!r}")
     if lacking := [one for one in kept.ids if one not in set(frame.ids)]:
-        raise InputError(f"the model in {path} was fitted to a series {lacking[0]!r}, which is not in the file")
+        raise _differs(path, f"to a series {lacking[0]!r}, which is not in the file")
     order = np.array([places[one] for one in frame.ids])
     for place, (now, then) in enumerate(zip(frame.timelines.first, kept.timelines.first[order], strict=True)):
         if now != then:
-            raise InputError(
-                f"the model in {path} was fitted to {frame.label(place)} from {text(then)} on; got it from {text(now)}"
-            )
+            raise _differs(path, f"to {frame.label(place)} from {text(then)} on; got it from {text(now)}")
     if frame.timelines.frequency != kept.timelines.frequency:
-        raise InputError(
-            f"the model in {path} was fitted to steps of {kept.timelines.frequency}; got {frame.timelines.frequency}"
-        )
+        raise _differs(path, f"to steps of {kept.timelines.frequency}; got {frame.timelines.frequency}")
     return order
+
+
+def _differs(path, said: str) -> InputError:
+    return InputError(f"the model in {path} was fitted {said}")
 
 
 def keep(path, report: Report) -> None:

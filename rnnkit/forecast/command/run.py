@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from rnnkit.callbacks.stages import progress_bar
 from rnnkit.console import printable
 from rnnkit.datasets import FOLDER
+from rnnkit.forecast import registry, saving
 from rnnkit.forecast.command import HORIZON, WINDOWS
 from rnnkit.forecast.command import report as reports_of
-from rnnkit.forecast.command.inputs import read_future, read_input, read_kept
 from rnnkit.forecast.command.picture import check_drawing, draw
-from rnnkit.forecast.command.report import ORIGINS, Report, check, check_panel
+from rnnkit.forecast.command.report import ORIGINS, Report, check, check_panel, series_name
 from rnnkit.forecast.command.table import check_writable, forecast_table, heading, scores_table, write_forecasts
 from rnnkit.forecast.data.csv_files import InputError, parsed
-from rnnkit.forecast.data.files import check_suffix, read_series
+from rnnkit.forecast.data.files import PARQUET, Series, check_suffix, column_names, read_series, read_table
 from rnnkit.forecast.data.frames import SeriesFrame
+from rnnkit.forecast.models.forecaster import Forecaster
 from rnnkit.forecast.registry import TITLES, TRAINED, WITH_COVARIATES, WITH_UNITS
 
+# Names of arguments in errors of `read_table`, and of the command's options: "(time=)" becomes "(--time)".
+_OPTIONS = {
+    "dayfirst=True or dayfirst=False": "--day-first or --month-first",
+    'decimal="," or decimal="."': "--decimal , or --decimal .",
+    "expected freq ": "expected --freq ",
+}
 BUNDLED = (("sunspots.csv", 3), ("co2.csv", 12))  # file, horizon
 
 
@@ -44,7 +56,7 @@ def forecast(options) -> str:
     if kept is None:
         return _told(options, _tested_and_forecast(options, models, levels, [(data, options.horizon or HORIZON)]))
     forecaster, saved = kept
-    read = partial(_future, options, data, needed=forecaster.future_covariates) if options.future else None
+    read = partial(_future, options, data, forecaster.future_covariates) if options.future else None
     return _told(
         options, [reports_of.forecast_kept(data, options.load, forecaster, saved, options.horizon, levels, read)]
     )
@@ -56,9 +68,7 @@ def _read(options, levels, kept):
         framed = options.cross_validate is not None or options.future is not None or len(levels or ()) > 1
     else:
         framed = kept[0]._fitted_history().frame is not None
-    freq = int(options.freq) if options.freq and options.freq.isdecimal() else options.freq
-    named = options.column, options.id, options.time, options.target, freq, options.dayfirst, options.decimal
-    data = read_input(options.file, *named, framed)
+    data = _input(options, framed)
     if isinstance(data, SeriesFrame):
         if kept is not None and not framed:
             raise InputError(
@@ -70,12 +80,73 @@ def _read(options, levels, kept):
             check(data, options.horizon or HORIZON, options.season)
         except InputError as error:  # too short for a back-test
             try:
-                frame: Any = read_input(options.file, *named, framed=True)
+                frame: Any = _input(options, framed=True)
                 check_panel(frame, options.file, options.horizon or HORIZON, WINDOWS)
             except InputError:
                 raise error from None
             return frame
     return data
+
+
+def _input(options, framed: bool) -> Series | SeriesFrame:
+    """Return a `Series` if the file has one or `column` chooses one; otherwise, or if `framed`, a `SeriesFrame`.
+
+    Without --freq, --day-first and --decimal, unequal steps of a single series count as one step each.
+    """
+    path, column, id, time, target = options.file, options.column, options.id, options.time, options.target
+    freq = int(options.freq) if options.freq and options.freq.isdecimal() else options.freq
+    notation = freq, options.dayfirst, options.decimal
+    plain = not framed and notation == (None, None, None) and Path(path).suffix not in PARQUET
+    if column is not None and plain:
+        return read_series(path, column, time)
+    try:
+        frame = read_table(path, id, time, target, *notation)
+    except InputError as error:
+        if plain and id is None:
+            with contextlib.suppress(InputError):
+                return read_series(path, target, time)
+        said = str(error)
+        for argument, option in _OPTIONS.items():
+            said = said.replace(argument, option)
+        raise InputError(re.sub(r"\((\w+)=\)", r"(--\1)", said)) from None
+    if column is not None:
+        names = [series_name(frame, place) for place in range(len(frame))]
+        if column not in names:
+            raise InputError(f"{path} has no column {column!r}; its series are {', '.join(names[:10])}")
+        frame = frame.alone(names.index(column))
+    if framed or len(frame) > 1:
+        return frame
+    return Series(series_name(frame, 0), frame.series[0], frame.timelines[0])
+
+
+def _future(options, frame: SeriesFrame, needed: Sequence[str] | None, horizon: int) -> dict[str, np.ndarray]:
+    """Read covariates of the `horizon` steps after the series' ends: columns ``(B, H)`` by name, by default all."""
+    path = options.future
+    header = column_names(path)
+    if needed is not None and (lacking := [name for name in needed if name not in header]):
+        raise InputError(
+            f"{path} has the columns {', '.join(header)}; expected {lacking[0]!r} too, which the model reads"
+        )
+    names = [name for name in frame.covariates if name in header] if needed is None else list(needed)
+    if not names:
+        others = ", ".join(frame.covariates) or "none besides the values"
+        raise InputError(f"{path} has the columns {', '.join(header)}; expected some that the series have: {others}")
+    id, time = (name if name in header else None for name in frame.names[:2])
+    freq = frame.timelines.frequency
+    known = read_table(path, id, time, names[0], freq, options.dayfirst, options.decimal)
+    try:
+        return frame.future(known, horizon, names)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def read_kept(path) -> tuple[Forecaster, saving.Saved]:
+    """Read a fitted forecaster and the contents of its file; an InputError if it can't be used."""
+    try:
+        saved = saving.read(path)
+        return registry.restored(path, saved), saved
+    except (ValueError, ImportError) as error:
+        raise InputError(f"{error}") from error
 
 
 def _tested_and_forecast(options, models, levels, chosen) -> list[Report]:
@@ -89,7 +160,7 @@ def _tested_and_forecast(options, models, levels, chosen) -> list[Report]:
                 raise InputError("--origins is for the back-test of one series; several series have --cross-validate")
             check_panel(data, options.file, horizon, options.cross_validate)
             count = WINDOWS if options.cross_validate is None else options.cross_validate
-            given["future"] = _future(options, data, horizon) if options.future else None
+            given["future"] = _future(options, data, None, horizon) if options.future else None
         else:
             check(data, horizon, options.season, options.origins)
             count = options.origins or ORIGINS
@@ -126,10 +197,6 @@ def _scores(options, reports: Sequence[Report]) -> str:
     name = os.path.basename(options.file or "")
     headings = "\n".join(heading(report, name) for report in reports)
     return f"{headings}\n\n{scores_table(reports)}" if reports[0].tested else headings
-
-
-def _future(options, frame, horizon, needed=None):
-    return read_future(options.future, frame, horizon, options.dayfirst, options.decimal, needed)
 
 
 def _models(options) -> list[str]:

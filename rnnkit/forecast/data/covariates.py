@@ -62,23 +62,16 @@ class Covariates(NamedTuple):
 
     def until(self, rows, ends) -> Covariates:
         """Return the covariates of some series, each up to a step; those known ahead stay."""
-        past = self.past[rows].copy()
-        if past.size:
-            past[np.arange(past.shape[1]) >= ends[:, None]] = np.nan
-        return self._replace(past=past, future=self.future[rows], static=self.static[rows])
+        found = self.of_rows(rows)
+        return found._replace(past=cut(found.past, ends))
 
     def so_far(self, lengths) -> Covariates:
         """Return the covariates without those of the steps after each series' end."""
-        future = self.future[:, : lengths.max()].copy()
-        future[np.arange(future.shape[1]) >= lengths[:, None]] = np.nan
-        return self._replace(future=future)
+        return self._replace(future=cut(self.future, lengths))
 
     def with_future(self, lengths, ahead) -> Covariates:
         """Return the covariates with columns ``(N, H, K)`` appended after each series' end."""
-        longer = np.full((len(lengths), int(lengths.max()) + ahead.shape[1], ahead.shape[2]), np.nan)
-        longer[:, : self.future.shape[1]] = self.future[:, : longer.shape[1]]
-        np.put_along_axis(longer, (lengths[:, None] + np.arange(ahead.shape[1]))[..., None], ahead, axis=1)
-        return self._replace(future=longer)
+        return self._replace(future=continued(cut(self.future, lengths), lengths, ahead))
 
     def lacks(self, lengths, h: int) -> int | None:
         """Return the first series that lacks a column at one of the `h` steps after its end, or None."""
@@ -114,6 +107,21 @@ class Covariates(NamedTuple):
         ahead = [future[:, start + 1 + lead : stop + 1 + lead] for lead in range(leads)]
         static = np.repeat(self.static[:, None], stop - start, axis=1)
         return np.concatenate([longer(self.past, stop)[:, start:stop], *ahead, static], axis=2)
+
+
+def cut(array: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return series ``(N, T, …)`` up to their steps `ends` ``(N,)``, NaN after these."""
+    found = array[:, : ends.max(initial=1)].copy()
+    found[np.arange(found.shape[1]) >= ends[:, None]] = np.nan
+    return found
+
+
+def continued(array: np.ndarray, lengths: np.ndarray, ahead: np.ndarray) -> np.ndarray:
+    """Return series ``(N, T, …)`` with the values ``(N, H, …)`` after their ends."""
+    longer = np.full((len(array), array.shape[1] + ahead.shape[1], *array.shape[2:]), np.nan)
+    longer[:, : array.shape[1]] = array
+    longer[np.arange(len(array))[:, None], lengths[:, None] + np.arange(ahead.shape[1])] = ahead
+    return longer
 
 
 def _together(frame: SeriesFrame, names: Sequence[str]) -> np.ndarray:

@@ -24,6 +24,12 @@ class InputError(ValueError):
     """An error in a user's input; the message is one sentence for the command line."""
 
 
+def cell_error(path, line: int, name: str, cell: str, expected: str, said: str = "") -> InputError:
+    """Return an error for a cell of a column `name`; `expected` has the column as ``{column}``."""
+    expected = expected.replace("{column}", f"column {name!r}")
+    return InputError(f"{path}, line {line}: expected {expected}; got {cell!r}{said}")
+
+
 def read_bytes(path) -> bytes:
     """Read a file, and decompress it if its name ends with .gz; an InputError if it can't be read."""
     try:
@@ -101,16 +107,11 @@ def numbers(path, lines: Sequence[int], columns: dict[str, list[str]], decimal: 
                 unclear = unclear or ("," in cell and (line, name, cell))
                 continue
             if not still:
-                raise InputError(
-                    f"{path}, line {line}: expected a number in column {name!r}, or nothing for a gap; got {cell!r}"
-                )
+                raise cell_error(path, line, name, cell, "a number in {column}, or nothing for a gap")
             fits = {mark: fits[mark] for mark in still}
     if len(fits) > 1 and unclear:
-        line, name, cell = unclear
-        raise InputError(
-            f"{path}, line {line}: expected a number in column {name!r} that can be read in one way; got {cell!r}: say "
-            'decimal="," or decimal="."'
-        )
+        said = ': say decimal="," or decimal="."'
+        raise cell_error(path, *unclear, "a number in {column} that can be read in one way", said)
     mark = next(iter(fits))
     drop = str.maketrans("," if mark == "," else "", "." if mark == "," else "", _SPACES + (".,"[mark == "."]))
     return {

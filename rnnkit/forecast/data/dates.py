@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.forecast.data.csv_files import InputError, parsed
+from rnnkit.forecast.data.csv_files import cell_error, parsed
 from rnnkit.forecast.data.timeline import UnequalSteps, on_steps
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -99,10 +99,8 @@ def _in_iso(path, name, lines, cells) -> np.ndarray:
         aware = [time.tzinfo is not None for time in found]
         if not all(aware):
             odd = aware.index(not aware[0])
-            raise InputError(
-                f"{path}, line {lines[odd]}: expected a time zone in every cell of column {name!r}, or in none; got "
-                f"{cells[odd]!r}"
-            )
+            expected = "a time zone in every cell of {column}, or in none"
+            raise cell_error(path, lines[odd], name, cells[odd], expected)
         found = [time.astimezone(UTC) for time in found]
     return as_array([time.replace(tzinfo=None) for time in found])
 
@@ -123,10 +121,8 @@ def _in_figures(path, name, lines, cells, dayfirst) -> np.ndarray:
         whole = equal if len(equal) == 1 else whole
     if len(whole) > 1 and read[True] != read[False]:
         row = next(row for row in range(len(cells)) if read[True][row] != read[False][row])
-        raise InputError(
-            f"{path}, line {lines[row]}: expected dates in column {name!r} that tell days from months; got "
-            f"{cells[row]!r}: say dayfirst=True or dayfirst=False, or write 2001-12-29"
-        )
+        said = ": say dayfirst=True or dayfirst=False, or write 2001-12-29"
+        raise cell_error(path, lines[row], name, cells[row], "dates in {column} that tell days from months", said)
     return as_array(read[whole[0]])
 
 
@@ -165,5 +161,5 @@ def _checked(path, name, lines, cells, found, expected) -> list[Any]:
     found = list(found)
     if None in found:
         row = found.index(None)
-        raise InputError(f"{path}, line {lines[row]}: expected {expected} in column {name!r}; got {cells[row]!r}")
+        raise cell_error(path, lines[row], name, cells[row], f"{expected} in {{column}}")
     return found

@@ -138,9 +138,7 @@ def read_table(
         return InputError(f"{where}: {said}" if ids == [None] else f"{where}, {label(ids, series)}: {said}")
 
     try:
-        return assemble(
-            chosen, ids, codes, steps, values.pop(chosen.target), values, freq=freq, kind=FileTable(ids), fault=fault
-        )
+        return assemble(chosen, ids, codes, steps, values, freq, FileTable(ids), fault)
     except InputError:
         raise
     except ValueError as error:  # an invalid freq

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,10 +17,9 @@ from rnnkit.forecast.data import frequencies, native_tables
 from rnnkit.forecast.data.timeline import DAY, Frequency, Timelines, UnequalSteps, infer, on_steps, text
 from rnnkit.sequences import tables
 
+EDGE = re.compile(r"(.+)-(lo|hi)-(\d+(?:\.\d+)?)")  # the column of a band's edge
 _LIBRARIES = {"pandas", "polars", "pyarrow", "modin", "cudf", "narwhals"}
 _CLASSES = {"DataFrame", "LazyFrame", "Series", "Table", "ChunkedArray"}
-
-
 _OTHER_NAMES = (
     "; id=, time= and target= give other names; a table with a column of numbers per series has its times besides"
 )
@@ -105,6 +106,12 @@ class SeriesFrame:
     def label(self, series: int) -> str:
         """Return the name of a series for errors: "series 'a'", or "the series" for a single one without an id."""
         return label(self.ids, series)
+
+    def alone(self, place: int) -> SeriesFrame:
+        """Return one series of a file, without covariates."""
+        columns = {self.names.target: self.series[place][None]}
+        ids, timelines = [self.ids[place]], self.timelines[place : place + 1]
+        return SeriesFrame(self.names, ids, columns, timelines, FileTable(ids), self.wall)
 
     def ahead(self, horizon: int, columns: Mapping[str, np.ndarray]) -> Any:
         """Make a table of the input's library of the `horizon` steps after each series, from columns ``(B, H)``."""
@@ -375,13 +382,9 @@ def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence
     tables.check_columns(table, [chosen.time, chosen.target], "a table of series", _OTHER_NAMES)
     if not len(table):
         raise ValueError("expected a table with rows; got an empty one")
-    heads: Any = None
-    if set(chosen.ids) <= set(table.columns):
-        codes, heads, ids = tables.keyed(table, chosen.ids)
-    elif chosen.id == Columns().id or tables.is_column(data):
-        codes, ids = np.zeros(len(table), np.int64), [None]
-    else:
+    if chosen.id != Columns().id and not tables.is_column(data):
         tables.check_columns(table, [*chosen.ids, chosen.time, chosen.target], "a table of series")
+    codes, heads, ids = tables.keyed(table, chosen.ids)
     time = tables.TimeColumn.of(table, chosen.time)
 
     def fault(row: int, series: int, said: str) -> Exception:
@@ -397,7 +400,6 @@ def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence
         ids,
         codes,
         time.values,
-        found.pop(chosen.target),
         found,
         freq=freq if time.freq is None else time.freq,
         kind=native_tables.NativeTable(time.without_rows(), heads),
@@ -462,64 +464,53 @@ def assemble(
     ids: list,
     codes: np.ndarray,
     times: np.ndarray,
-    target: np.ndarray,
-    covariates: Mapping[str, np.ndarray],
+    columns: Mapping[str, np.ndarray],
     freq,
     kind: Any,
     fault: Callable[[int, int, str], Exception],
     wall: Callable[[], np.ndarray] | None = None,
 ) -> SeriesFrame:
-    """Make a frame of rows in any order; `codes` are the indices of their ids.
+    """Make a frame of rows in any order; `codes` are the indices of their ids, `columns` the values and covariates.
 
     `fault` makes an error from a row, a series and a description; `wall` gives the times on the clock of a time zone.
     """
     given = None if freq is None else frequencies.frequency(freq, times.dtype.kind == "M")
     order = _order(codes, times)
-    if order is not None:
-        codes, times = codes[order], times[order]
-    row = (lambda place: int(place)) if order is None else (lambda place: int(order[place]))  # of the table
+    codes, times = codes[order], times[order]
+    found = {name: column[order] for name, column in columns.items()}
     rows = np.bincount(codes, minlength=len(ids))
     starts = np.cumsum(rows) - rows
+
+    def check(wrong, said: str) -> None:
+        if wrong.any():
+            place = int(np.argmax(wrong))
+            raise fault(int(order[place]), codes[place], said.replace("{time}", text(times[place])))
+
+    hint = "" if ids != [None] else f"; several series need a column of ids, such as {names.id!r}"
     twice = (times[1:] == times[:-1]) & (codes[1:] == codes[:-1])
-    if twice.any():
-        place = int(np.argmax(twice)) + 1
-        hint = "" if ids != [None] else f"; several series need a column of ids, such as {names.id!r}"
-        raise fault(row(place), codes[place], f"expected one row for each time; got {text(times[place])} twice{hint}")
-    columns = {names.target: target, **covariates}
-    for name in columns:
-        if order is not None:
-            columns[name] = columns[name][order]
-        infinite = np.isinf(columns[name])
-        if infinite.any():
-            place = int(np.argmax(infinite))
-            said = f"expected finite values in column {name!r}; got an infinite one at {text(times[place])}"
-            raise fault(row(place), codes[place], said)
-    none = np.logical_and.reduceat(np.isnan(columns[names.target]), starts)
-    if none.any():
-        series = int(np.argmax(none))
-        said = f"expected a value in column {names.target!r} at one time at least; got only gaps"
-        raise fault(row(starts[series]), series, said)
+    check(np.append(False, twice), f"expected one row for each time; got {{time}} twice{hint}")
+    for name, column in found.items():
+        check(np.isinf(column), f"expected finite values in column {name!r}; got an infinite one at {{time}}")
+    none = np.logical_and.reduceat(np.isnan(found[names.target]), starts)
+    check(none[codes], f"expected a value in column {names.target!r} at one time at least; got only gaps")
     try:
         on_wall, steps, timelines = _on_clock(names.time, times, wall, order, rows, given)
     except UnequalSteps as error:
-        raise fault(row(error.row), error.series, str(error)) from None
-    if (timelines.lengths < 1).any():
-        series = int(np.argmin(timelines.lengths))
-        raise fault(row(starts[series]), series, "expected times less than 2**63 steps apart")
+        raise fault(int(order[error.row]), error.series, str(error)) from None
+    check(timelines.lengths[codes] < 1, "expected times less than 2**63 steps apart")
     shape = len(ids), int(timelines.lengths.max())
-    allocation.check("the series with their gaps", (len(columns), *shape))
-    for name, column in columns.items():
-        columns[name] = np.full(shape, np.nan)
-        columns[name][codes, steps] = column
-    return SeriesFrame(names, ids, columns, timelines, kind, on_wall)
+    allocation.check("the series with their gaps", (len(found), *shape))
+    for name, column in found.items():
+        found[name] = np.full(shape, np.nan)
+        found[name][codes, steps] = column
+    return SeriesFrame(names, ids, found, timelines, kind, on_wall)
 
 
-def _order(codes, times) -> np.ndarray | None:
-    """Return the order of rows by series and time; None if they are in order."""
+def _order(codes, times) -> np.ndarray:
+    """Return the order of rows by series and time."""
     later, same = codes[1:] > codes[:-1], codes[1:] == codes[:-1]
-    if (later | same & (times[1:] >= times[:-1])).all():
-        return None
-    return np.lexsort((times, codes))
+    ordered = (later | same & (times[1:] >= times[:-1])).all()
+    return np.arange(len(codes)) if ordered else np.lexsort((times, codes))
 
 
 def _on_clock(name, times, wall, order, rows, given: Frequency | None) -> tuple[bool, np.ndarray, Timelines]:
@@ -527,23 +518,16 @@ def _on_clock(name, times, wall, order, rows, given: Frequency | None) -> tuple[
 
     Steps shorter than a day are equal in UTC; a day, a month or a half of a day may be longer where clocks change.
     """
-    if wall is None:
-        return False, *on_steps(name, times, rows, given)
-    if given is not None and _short(given):
+    if wall is None or (given is not None and _short(given)):
         return False, *on_steps(name, times, rows, given)
     in_utc = None
-    if given is None:
-        try:
-            frequency = infer(times, rows)
-            if frequency.unit == "time":
-                in_utc = on_steps(name, times, rows)
-        except UnequalSteps:
-            pass
-        if in_utc is not None and _short(frequency):
-            return False, *in_utc
+    with contextlib.suppress(UnequalSteps):
+        if given is None and infer(times, rows).unit == "time":
+            in_utc = on_steps(name, times, rows)
+    if in_utc is not None and _short(in_utc[1].frequency):
+        return False, *in_utc
     try:
-        clock = wall() if order is None else wall()[order]
-        return True, *on_steps(name, clock, rows, given)
+        return True, *on_steps(name, wall()[order], rows, given)
     except UnequalSteps:
         if in_utc is None:
             raise

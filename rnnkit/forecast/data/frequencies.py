@@ -13,7 +13,7 @@ from rnnkit.forecast.data.timeline import MONTHS, WEEKDAYS, Frequency
 
 # pandas's names, those before its version 2.2 too, and polars's in small letters
 _TIMES = {
-    "W": "W", "w": "W", "D": "D", "d": "D", "h": "h", "H": "h", "min": "m", "T": "m", "m": "m", "s": "s", "S": "s",
+    "D": "D", "d": "D", "h": "h", "H": "h", "min": "m", "T": "m", "m": "m", "s": "s", "S": "s",
     "ms": "ms", "L": "ms", "us": "us", "U": "us", "ns": "ns", "N": "ns",
 }  # fmt: skip
 _MONTHS = {
@@ -61,14 +61,12 @@ def _of_dates(freq) -> Frequency | None:
         return (
             Frequency("month", months, day, MONTHS.index(anchor) % months) if anchor in MONTHS and count == 1 else None
         )
-    if name in ("W", "w") and anchor in WEEKDAYS:
-        return Frequency("time", np.timedelta64(7 * count, "D"), anchor=WEEKDAYS.index(anchor))
+    if name in ("W", "w") and anchor in (None, *WEEKDAYS):
+        return Frequency("time", np.timedelta64(7 * count, "D"), anchor=WEEKDAYS.index(anchor) if anchor else None)
     if anchor is not None:
         return None
     if name == "B":
         return Frequency("business day", count)
-    if name in ("W", "w"):
-        return Frequency("time", np.timedelta64(7 * count, "D"))
     return Frequency("time", np.timedelta64(count, _TIMES[name])) if name in _TIMES else None  # type: ignore[call-overload]
 
 

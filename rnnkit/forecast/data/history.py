@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnkit.arrays import of_dask, refuse, with_gaps
 from rnnkit.forecast.data import frames, frequencies
-from rnnkit.forecast.data.covariates import Covariates
+from rnnkit.forecast.data.covariates import Covariates, cut
 from rnnkit.forecast.data.frames import SeriesFrame
 
 
@@ -78,8 +78,7 @@ class History(NamedTuple):
 
     def until(self, rows, ends) -> History:
         """Return some series, each up to a step; of the table, only the seasons are kept."""
-        values = self.values[rows, : ends.max(initial=1)].copy()
-        values[np.arange(values.shape[1]) >= ends[:, None]] = np.nan
+        values = cut(self.values[rows], ends)
         covariates = None if self.covariates is None else self.covariates.until(rows, ends)
         return History(values, ends, seasons=self.seasons, covariates=covariates)
 

@@ -1,4 +1,4 @@
-"""Forecasts of series and of their sums that add up."""
+"""Forecasts of series and of their sums that add up, and of the steps of a season and theirs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
-from rnnkit.forecast.data.frames import Columns, is_frame
+from rnnkit.forecast.data.frames import EDGE, Columns, is_frame
+from rnnkit.forecast.fitting.decomposition import known_means
 from rnnkit.sequences import tables
 
 METHODS = ("bottom_up", "ols", "wls", "mint_shrink")
-_BAND = re.compile(r"(.+)-(lo|hi)-(\d+(?:\.\d+)?)$")
 _USUAL = Columns()
 
 
@@ -124,7 +124,7 @@ def _laid_out(values, places, shape) -> np.ndarray:
 
 
 def _models(names) -> list[str]:
-    return [name for name in names if not _BAND.match(name)]
+    return [name for name in names if not EDGE.fullmatch(name)]
 
 
 def _reconciled(columns, S, method: str, errors, nonnegative: bool) -> dict[str, np.ndarray]:
@@ -139,7 +139,7 @@ def _reconciled(columns, S, method: str, errors, nonnegative: bool) -> dict[str,
         projection = Projection(S, method, None if errors is None else errors[model])
         point = projection.bottom(columns[model])
         found[model] = S @ (np.maximum(point, 0.0) if nonnegative else point)
-        edges = [one for one in map(_BAND.match, columns) if one and one[1] == model]
+        edges = [one for one in map(EDGE.fullmatch, columns) if one and one[1] == model]
         off = {one[0]: (1 if one[2] == "hi" else -1) * ndtri(0.5 + float(one[3]) / 200) for one in edges}
         if off:
             spread = np.mean([columns[name] / away for name, away in off.items()], axis=0)
@@ -213,3 +213,27 @@ def shrunk_covariance(errors: np.ndarray) -> np.ndarray:
     taken = min(doubt[off].sum() / max((mean**2)[off].sum(), 1e-300), 1.0)
     correlation = np.where(off, (1 - taken) * mean * pairs / (pairs - 1), 1.0)
     return correlation * np.sqrt(np.outer(variance, variance))
+
+
+def means_over(values: np.ndarray, lengths: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the means over `size` steps of series, counted from their ends, and their numbers ``(N,)``."""
+    count = np.maximum(lengths // size, 1)
+    steps = (lengths - count * size)[:, None] + np.arange(count.max() * size)
+    padded = np.concatenate([values, np.full((len(values), 1), np.nan)], axis=1)
+    parts = np.take_along_axis(padded, np.clip(steps, 0, values.shape[1]), axis=1).reshape(-1, size)
+    means = np.where(np.isnan(parts).all(axis=1), np.nan, known_means(parts))
+    return means.reshape(len(values), -1), count
+
+
+def agreed(means: Mapping[int, np.ndarray], season: int) -> np.ndarray:
+    """Return forecasts of whole seasons ``(N, H)`` that agree with those of means over more steps, by their numbers.
+
+    Weighted by the numbers of steps (Athanasopoulos, Hyndman, Kourentzes and Petropoulos 2017, "Forecasting with
+    temporal hierarchies", structural scaling).
+    """
+    parts = [size * one.reshape(-1, season // size) for size, one in means.items()]
+    matrix = np.concatenate([np.repeat(np.eye(season // size), size, axis=1) for size in means])
+    weights = Projection(matrix, "wls", None).bottom(np.eye(len(matrix)))
+    columns = np.concatenate(parts, axis=1).T
+    found = sum(one[:, None] * weight for one, weight in zip(columns, weights.T, strict=True))  # in order, for F3
+    return np.reshape(found, means[1].shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -70,22 +71,19 @@ class Shortcut:
     def fit_each(self, z, times) -> Shortcut:
         """Fit a model of its own to each series z ``(B, T)``, as `fit` does, if they have no gaps."""
         features = np.concatenate([part for _, part in self._features(z, times, None)], axis=1)
-        moves, (count, length) = targets(z, self.horizon) - z[..., None], z.shape
-        first, last, size = self.warm(length), length - self.horizon, features.shape[2]
-        quarter = [
-            slice(first + -(-k * (last - first) // 4), first + -(-(k + 1) * (last - first) // 4)) for k in range(4)
-        ]
+        moves, (count, length), size = targets(z, self.horizon) - z[..., None], z.shape, features.shape[2]
+        first, last = self.warm(length), length - self.horizon
+        ends = [first - (-k * (last - first) // 4) for k in range(5)]  # of quarters
+        used = [slice(size)] + [slice(1 + self.lags)] * (self.harmonics > 0)
         gram, moment = np.zeros((count, size, size)), np.zeros((count, size, self.horizon))
-        used = [size] + [1 + self.lags] * (self.harmonics > 0)
         errors = np.zeros((len(used), len(STRENGTHS), count))
-        for number, part in enumerate(quarter):
-            known, came = features[:, part], moves[:, part]
+        for number in range(4):
+            known, came = (one[:, ends[number] : ends[number + 1]] for one in (features, moves))
             if number > 1:
                 tried = np.empty((*errors.shape, self.horizon))
-                for place in np.ndindex(tried.shape[:2]):
-                    few = slice(0, used[place[0]])
-                    weights = ridge(gram[:, few, few], moment[:, few], np.full(few.stop, STRENGTHS[place[1]]))
-                    tried[place] = ((came - known[..., few] @ weights) ** 2).sum(axis=1)
+                for (place, few), (other, strength) in product(enumerate(used), enumerate(STRENGTHS)):
+                    weights = ridge(gram[:, few, few], moment[:, few], np.full(few.stop, strength))
+                    tried[place, other] = ((came - known[..., few] @ weights) ** 2).sum(axis=1)
                 errors += (tried / np.maximum(tried.min(axis=(0, 1)), np.finfo(float).tiny)).sum(axis=3)
             gram += known.swapaxes(1, 2) @ known
             moment += known.swapaxes(1, 2) @ came

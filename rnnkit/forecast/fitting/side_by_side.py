@@ -81,6 +81,19 @@ class SideBySide:
         return _layer(self._make, self._settings), self._kept[key], given, start
 
 
+def steps_of(values: np.ndarray, lengths: np.ndarray, h: int | None) -> np.ndarray:
+    """Return the h steps after the ends of series ``(N, T)``, or all steps of theirs without `h`."""
+    return np.broadcast_to(np.arange(values.shape[1]), values.shape) if h is None else lengths[:, None] + np.arange(h)
+
+
+def outputs(make: Callable, values, lengths, h: int | None, constants, states, **settings) -> np.ndarray:
+    """Return the outputs of `SideBySide` at `steps_of` the series."""
+    longer = np.concatenate([values, np.full((len(values), h or 0), np.nan)], axis=1)
+    series = SideBySide(make, longer, lengths + (h or 0), **settings)
+    run = series.run(np.arange(len(values)), constants, states)
+    return np.take_along_axis(run, steps_of(values, lengths, h), axis=1)
+
+
 def _together(array: np.ndarray) -> np.ndarray:
     """Reshape ``(R, …)`` to ``(B, …, W)``; copies of the last series fill the last row."""
     count = -(-len(array) // WIDTH)

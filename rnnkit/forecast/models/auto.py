@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import copy
+from dataclasses import KW_ONLY
 from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -13,11 +14,11 @@ import numpy as np
 from rnnkit.arguments import whole
 from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.held_out import Calibration, Ends, centred, leads_of
-from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
+from rnnkit.forecast.fitting.profiles import Profiles, are_apart, periods_of
 from rnnkit.forecast.models import demand
 from rnnkit.forecast.models.autoregression import Autoregression, able
+from rnnkit.forecast.models.baselines import LastCycle
 from rnnkit.forecast.models.exponential_smoothing import FORMS, ExponentialSmoothing
 from rnnkit.forecast.models.forecaster import (
     LEVEL,
@@ -25,20 +26,18 @@ from rnnkit.forecast.models.forecaster import (
     Fitted,
     Forecaster,
     absolute,
-    checked_columns,
-    checked_levels,
     forecast_in_blocks,
     in_blocks,
     parts_with_effects,
+    with_arguments,
     with_effects,
     without_effects,
 )
 from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends
 from rnnkit.forecast.models.intermittent import Demands
-from rnnkit.forecast.models.last_cycle import LastCycle
 from rnnkit.forecast.models.normalization import completed
 from rnnkit.forecast.models.theta import Theta
-from rnnkit.forecast.models.together import Together
+from rnnkit.forecast.models.together import Blocks, Together
 from rnnkit.forecast.scoring.evaluation import naive_scales
 from rnnkit.hints import Progress
 from rnnkit.serialization.array_files import below
@@ -58,10 +57,12 @@ _PANEL = 100  # least series for training a network
 _USUAL, _NETWORK_POWER = 0.4, 2.0  # the network's share at equal errors, and the power of their inverse ratio
 _WIDER = 1.03  # later errors over those at a series' only end, which its weights were chosen by
 _GRID = np.linspace(0.0, 1.0, 41)  # candidate shares
+_MODELS: Any = ("theta", "smoothing", "last cycle", "autoregression", "network")
 _POINTS = (None, "mean", "median")
 _EVENLY = (np.arange(20) + 0.5) / 20  # probabilities of quantiles whose mean is that of the distribution
 
 
+@with_arguments
 class Auto(Together):
     """A combination of exponential smoothing, Theta models, an autoregression and a network, with calibrated bands.
 
@@ -120,30 +121,22 @@ class Auto(Together):
     array([50. , 55. , 58.7])
     """
 
-    future_covariates: Any
-    past_covariates: Any
+    season: int | Sequence[int] | None = None
+    level: Sequence[float] | float = LEVEL
+    seed: int = 0
+    _: KW_ONLY
+    past_covariates: Sequence[str] = ()
+    future_covariates: Sequence[str] = ()
+    point: str | None = None
     reads_covariates = True
     _several_seasons = True
-    models: Any = ("theta", "smoothing", "last cycle", "autoregression", "network")
+    models = _MODELS
 
-    def __init__(
-        self,
-        season: int | Sequence[int] | None = None,
-        level: Sequence[float] | float = LEVEL,
-        seed: int = 0,
-        *,
-        past_covariates: Sequence[str] = (),
-        future_covariates: Sequence[str] = (),
-        point: str | None = None,
-    ):
-        super().__init__()
-        if point not in _POINTS:
-            raise ValueError(f"expected point to be 'mean', 'median' or None; got {point!r}")
-        self.point: Any = point
-        self.season: Any = checked_season(season)
-        self.level: Any = checked_levels(level)
-        self.seed: int = whole(seed, "seed", 0)
-        self.past_covariates, self.future_covariates = checked_columns(past_covariates, future_covariates)
+    def __post_init__(self):
+        super().__post_init__()
+        if self.point not in _POINTS:
+            raise ValueError(f"expected point to be 'mean', 'median' or None; got {self.point!r}")
+        self.seed = whole(self.seed, "seed", 0)
 
     @property
     def weights(self) -> np.ndarray:
@@ -245,7 +238,7 @@ class Auto(Together):
         return 2 + epochs  # one stage for the other models
 
     def _learned(self, series: Blocks, progress: Progress = None):
-        self.models = Auto.models  # not those of a file
+        self.models = _MODELS  # not those of a file
         seasons = self._seasons_of(series)
         leads = leads_of(seasons[0])
         series, demands = demand.split(series, seasons[0])
@@ -323,12 +316,6 @@ class Auto(Together):
         found["smoothing"] = models["smoothing"]._fitted(rest, lengths, near)
         return rows | {f"{name}/{part}": array for name, parts in found.items() for part, array in parts.items()}
 
-    def _ahead_of(self, history: History, h: int) -> Ahead:
-        return self._joined(history, h, "_ahead")
-
-    def _inside(self, history: History) -> Ahead:
-        return self._joined(history, history.values.shape[1], "_within")
-
     @property
     def _regular(self) -> np.ndarray:
         """A mask ``(N,)`` of the series that aren't intermittent."""
@@ -344,22 +331,19 @@ class Auto(Together):
                 alone._model = {name: array[mask] for name, array in self._model.items()}
                 yield mask, alone, demand.some(history, mask)
 
-    def _joined(self, history: History, steps: int, of: str) -> Ahead:
-        """Return forecasts ``(N, steps)`` by the models' method `of`, of either kind of series."""
-        forecast, spread = np.full((2, len(history.lengths), steps), np.nan)
+    def _ahead_of(self, history: History, h: int | None = None) -> Ahead:
+        forecast, spread = np.full((2, len(history.lengths), h or history.values.shape[1]), np.nan)
         for mask, alone, part in self._kinds(history):
-            ahead = alone._of_kind(part, None if of == "_within" else steps, of)
+            ahead = alone._of_kind(part, h)
             width = ahead.forecast.shape[1]
             forecast[mask, :width], spread[mask, :width] = ahead.forecast, ahead.spread
         return Ahead(forecast, spread, np.zeros(len(forecast), bool))
 
-    def _of_kind(self, history: History, h: int | None, of: str) -> Ahead:
+    def _of_kind(self, history: History, h: int | None) -> Ahead:
         """Return forecasts of series of one kind, of all steps without `h`."""
         if self._regular.all():
-            steps = None if h is None else history.lengths[:, None] + np.arange(h)
-            mean, width = partial(self._mean, of), h or history.values.shape[1]
-            forecast = lambda rest: forecast_in_blocks(mean, rest, self._model, width)
-            return self._with_network(with_effects(history, self._model, forecast, steps), history, h)
+            forecast = lambda rest: forecast_in_blocks(self._mean, rest, self._model, h)
+            return self._with_network(with_effects(history, self._model, forecast, h), history, h)
         if h is None:
             return Forecaster._inside(self, history)
         means = demand.means(history, self._periods[0], self._model["demand"], below("demand/", self._panel), h)
@@ -423,39 +407,38 @@ class Auto(Together):
         """The network's share for each series ``(N,)``; 0 for series that hold their last value."""
         return np.where(self._model["short"], 0.0, self._panel["network share"])
 
-    def _mean(self, of: str, values, lengths, fitted, h) -> Ahead:
-        """Return the weighted mean of the models' forecasts by their method `of`."""
+    def _mean(self, values, lengths, fitted, h: int | None) -> Ahead:
+        """Return the weighted mean of the models' forecasts."""
         shares = fitted["shares"]
-        leads = np.zeros(values.shape[1], int) if of == "_within" else np.minimum(np.arange(h), shares.shape[1] - 1)
+        leads = np.zeros(values.shape[1], int) if h is None else np.minimum(np.arange(h), shares.shape[1] - 1)
         weights = _of_all(fitted["weights"], shares[:, leads])
-        found = self._by_all(self._periods, History(values, lengths), fitted, h, of)
+        found = self._by_all(self._periods, History(values, lengths), fitted, h)
         weights = np.where(np.isnan(found[0]), 0.0, weights)  # within, a model may have no forecast of the first steps
         total = weights.sum(axis=0)
         sums = np.where(weights > 0, weights * found, 0.0).sum(axis=1)
         forecast, spread = np.where(total > 0, sums / np.where(total > 0, total, 1.0), np.nan)
         return Ahead(forecast, spread, np.zeros(len(values), bool))
 
-    def _by_all(self, periods, history: History, fitted, h, of: str = "_ahead") -> np.ndarray:
-        """Return the forecasts of the models but the network, by their method `of`, and spreads ``(2, M, N, H)``."""
+    def _by_all(self, periods, history: History, fitted, h: int | None) -> np.ndarray:
+        """Return the forecasts of the models but the network, and their spreads ``(2, M, N, H)``."""
         first, whole = fitted["first"], history.values.shape[1]
         values, lengths = _since(history.values, history.lengths, first)
         history = rest = History(_with_drawn_in(values, fitted), lengths)
-        inside, found = of == "_within", []
+        found = []
         if "seasons" in fitted:
             apart = Profiles.of(history.values, lengths, periods, fitted["seasons"])
             rest = history._replace(values=apart.rest)
-        steps = values.shape[1] if inside else h
         for name, model in self._candidates(periods, "seasons" in fitted).items():
             own = "seasons" in fitted and name not in _WHOLE
-            ahead = forecast_in_blocks(getattr(model, of), rest if own else history, below(f"{name}/", fitted), steps)
+            ahead = forecast_in_blocks(model._ahead, rest if own else history, below(f"{name}/", fitted), h)
             both = ahead.forecast, absolute(ahead)
-            found.append(apart.restored(*both, None if inside else h) if own else both)
+            found.append(apart.restored(*both, h) if own else both)
         every = np.array(found).swapaxes(0, 1)
         every[0] = np.where(history.nonnegative[:, None], np.maximum(every[0], 0.0), every[0])
         (*others, _, alone), spreads = every
         middle, most = np.median(others, axis=0), _APART * np.median(spreads[:-2], axis=0)
         alone[:] = np.where(np.isnan(middle), alone, np.clip(alone, middle - most, middle + most))
-        return _shifted(every, first, whole) if inside else every
+        return _shifted(every, first, whole) if h is None else every
 
     @classmethod
     def _of_saved(cls, saved):
@@ -469,8 +452,8 @@ class Auto(Together):
 
 
 _EARLIER = ("theta", "standard theta", "smoothing", "damped", "last cycle", "autoregression", "network")  # of files
-_FITTED = Auto.models[:-1]  # the models but the network
-_WHOLE = Auto.models[-3:-1]  # those that take values with their seasons
+_FITTED = _MODELS[:-1]  # the models but the network
+_WHOLE = _MODELS[-3:-1]  # those that take values with their seasons
 
 
 def _spread_out(array, mask) -> np.ndarray:
@@ -517,7 +500,7 @@ def _held_out(history: History, model: Auto, periods, leads: int, once: bool, co
             said, spread = model._by_all(periods, rest, fitted, leads)
             return Ahead(said, spread, np.zeros(len(rest.lengths), bool))
 
-        said, spread, *_ = with_effects(ends.history, effects, forecast, rest.lengths[:, None] + np.arange(leads))
+        said, spread, *_ = with_effects(ends.history, effects, forecast, leads)
     has = able(history.values, periods[0])
     near[near == 0] = -1  # all forms of a series without an end
     return _HeldOut(ends, said - ends.came, spread, regressed, has, _is_short(history.values), near)

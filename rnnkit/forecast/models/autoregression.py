@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from rnnkit.forecast.fitting.profiles import Profiles, are_apart, periods_of
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import refined_period
 from rnnkit.forecast.fitting.shortcut import ROWS, Shortcut, hold
-from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster
+from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster, with_arguments
 
 LEAST, _CYCLES = 48, 3  # least values for a regression, and least cycles of the first season
 _SEASONS, _LAGS = 1.5, 18  # lags, in seasons or in steps without a season
@@ -19,6 +19,7 @@ _PER_LAG = 3  # least values for each lag
 _BEYOND = 2.0  # range of forecast logarithms beyond those known, in units of their range
 
 
+@with_arguments
 class Autoregression(SeasonalForecaster):
     """A direct autoregression: from the last values to each lead by a ridge regression of its own.
 
@@ -37,12 +38,16 @@ class Autoregression(SeasonalForecaster):
     True
     """
 
+    season: int | Sequence[int] | None = None
+    future_covariates: Sequence[str] = ()
     _takes_seasons = True
 
     def _fitted(self, values, lengths) -> dict[str, np.ndarray]:
         return {"able": able(values, periods_of(self.season)[0])}
 
     def _ahead(self, values, lengths, fitted, h) -> Ahead:
+        if h is None:
+            return self._within(values, lengths, fitted)
         held, known = hold(values), ~np.isnan(values)
         moves = np.diff(held, axis=1)
         count = known.sum(axis=1) - 1
@@ -56,7 +61,7 @@ class Autoregression(SeasonalForecaster):
             forecast[rows], spread[rows] = found[:, :, -h:]
         return Ahead(forecast, spread, np.zeros(len(values), bool))
 
-    def _within(self, values, lengths, fitted, h) -> Ahead:
+    def _within(self, values, lengths, fitted) -> Ahead:
         forecast, spread = np.full((2, *values.shape), np.nan)
         held = np.where(np.cumsum(~np.isnan(values), axis=1) > 0, hold(values), np.nan)
         for row, length in enumerate(lengths):

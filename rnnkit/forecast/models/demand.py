@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.decomposition import known_means, known_sums
 from rnnkit.forecast.fitting.held_out import Ends
 from rnnkit.forecast.models.forecaster import forecast_in_blocks, in_blocks
 from rnnkit.forecast.models.intermittent import TSB, Demands, is_intermittent
+from rnnkit.forecast.models.together import Blocks
 
 _LEADS = 12  # of a held-out end
 _ENDED = 12  # least steps without demand after which a series may have ended

@@ -8,12 +8,11 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from rnnkit.arguments import whole
 from rnnkit.forecast import saving
 from rnnkit.forecast.data.history import History, check_features
 from rnnkit.forecast.fitting.readout import short_note
 from rnnkit.forecast.fitting.scale import Scale
-from rnnkit.forecast.models.forecaster import Forecaster, checked_columns, checked_levels
+from rnnkit.forecast.models.forecaster import Forecaster
 from rnnkit.hints import Array
 from rnnkit.layers.support.layer_tree import arrays_by_name
 from rnnkit.serialization.array_files import below
@@ -41,12 +40,6 @@ class DirectForecaster(Forecaster):
     _prepare_parts: Callable[[Mapping[str, np.ndarray]], None]  # makes the layers whose weights a file has
     _ends: tuple[History, ForecastState] | None = None  # a history and the state at its end
 
-    def __init__(self, horizon: int, past_covariates: Sequence[str], level: Any):
-        super().__init__()
-        self.horizon = whole(horizon, "horizon", 1)
-        self.past_covariates, _ = checked_columns(past_covariates, ())
-        self.level = checked_levels(level)
-
     @property
     def note(self) -> str | None:
         """A note on the simplifications that `fit` made for short series, or None."""
@@ -73,6 +66,10 @@ class DirectForecaster(Forecaster):
     def _features(self) -> int:
         """The number of features beside each value."""
         return len(self._panel["centre"])
+
+    @property
+    def _reach(self) -> float:
+        return self._leads if self._features else np.inf
 
     @property
     def _scale(self) -> Scale:
@@ -110,7 +107,7 @@ class DirectForecaster(Forecaster):
         state = self._state(history)
         missing = history.lengths - 1 - state.times  # gaps at the end
         needed = h + int(missing.max())
-        if needed > self._leads and self._features:
+        if needed > self._reach:
             raise ValueError(
                 f"expected at most {self._leads} steps from the last value known, the horizon given to "
                 f"{type(self).__name__}, as x is not known beyond it; got {needed}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from rnnkit.arguments import is_integer, whole
+from rnnkit.arguments import is_integer
 from rnnkit.cells.echo_state import ESNCell
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.readout import ENOUGH, NormalEquations, Penalty, learnable, quarters
@@ -16,7 +17,7 @@ from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import harmonics, refined_period
 from rnnkit.forecast.fitting.shortcut import following
 from rnnkit.forecast.models.direct import DirectForecaster, ForecastState, check_horizon, last_steps, measured
-from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted
+from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted, with_arguments
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support.facts import built_shape
 
@@ -72,6 +73,7 @@ class Reader(NamedTuple):
         return states
 
 
+@with_arguments
 class ESN(DirectForecaster):
     """An echo state network that forecasts, with a direct readout for each lead time.
 
@@ -140,41 +142,34 @@ class ESN(DirectForecaster):
     True
     """
 
+    horizon: int = 1
+    units: int = 300
+    _: KW_ONLY
+    season: int | None = None
+    spectral_radius: float = 0.8
+    leak: float = 1.0
+    input_scaling: float = 0.5
+    bias_scaling: float = 0.5
+    density: float = 0.1
+    washout: int | None = None
+    ridge: Any = STRENGTHS
+    past_covariates: Sequence[str] = ()
+    level: Sequence[float] | float = LEVEL
+    seed: int | None = None
     _partitioned = "reservoirs"
     _bands_are = "drawn from the errors in the last quarter of the series"
 
-    def __init__(
-        self,
-        horizon: int = 1,
-        units: int = 300,
-        *,
-        season: int | None = None,
-        spectral_radius: float = 0.8,
-        leak: float = 1.0,
-        input_scaling: float = 0.5,
-        bias_scaling: float = 0.5,
-        density: float = 0.1,
-        washout: int | None = None,
-        ridge: float | Sequence[float] = STRENGTHS,
-        past_covariates: Sequence[str] = (),
-        level: Sequence[float] | float = LEVEL,
-        seed: int | None = None,
-    ):
-        super().__init__(horizon, past_covariates, level)
-        self.season: Any = None if season is None else whole(season, "season", 2)
+    def __post_init__(self):
+        super().__post_init__()
         self._harmonics = min(2, (self.season or 1) // 2)
-        self.washout: Any = None if washout is None else whole(washout, "washout", 0)
-        strengths = np.atleast_1d(np.asarray(ridge, dtype=np.float64))
+        strengths = np.atleast_1d(np.asarray(self.ridge, dtype=np.float64))
         if strengths.ndim != 1 or not strengths.size or not (strengths >= 0).all():
-            raise ValueError(f"expected ridge to be a strength of 0 or more, or a list of them; got {ridge!r}")
-        self.ridge: Any = sorted(strengths.tolist(), reverse=True)  # ties go to the strongest
-        self.units, self.spectral_radius, self.leak, self.density = units, spectral_radius, leak, density
-        self.input_scaling, self.bias_scaling = input_scaling, bias_scaling
-        self.seed: Any = seed
+            raise ValueError(f"expected ridge to be a strength of 0 or more, or a list of them; got {self.ridge!r}")
+        self.ridge = sorted(strengths.tolist(), reverse=True)  # ties go to the strongest
         self.layer: Any = self._new_layer()
 
     def _settings(self):
-        seed = int(self.seed) if is_integer(self.seed) else None  # a file holds the weights
+        seed = int(self.seed) if is_integer(self.seed) else None  # type: ignore[arg-type]  # a file holds the weights
         return super()._settings() | {"seed": seed}
 
     @property

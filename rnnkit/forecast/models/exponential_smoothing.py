@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnkit.arguments import whole
 from rnnkit.cells.smoothing import additive_smoothing, multiplicative_smoothing
 from rnnkit.forecast.data.history import UnfitSeries
 from rnnkit.forecast.fitting.decomposition import known_means, known_sums, seasonal_factors
 from rnnkit.forecast.fitting.profiles import periods_of
-from rnnkit.forecast.fitting.side_by_side import SideBySide
-from rnnkit.forecast.models.forecaster import Ahead, SmoothingForecaster
+from rnnkit.forecast.fitting.side_by_side import SideBySide, outputs, steps_of
+from rnnkit.forecast.models.forecaster import Ahead, SmoothingForecaster, with_arguments
 from rnnkit.optimizers.rowwise import minimize_rows
 
 _LOW, _HIGH = 1e-4, 0.9999  # of α, of β / α and of γ / (1 - α)
@@ -44,6 +44,7 @@ class _Group(NamedTuple):
         return multiplicative_smoothing if self.multiplicative else additive_smoothing
 
 
+@with_arguments
 class ExponentialSmoothing(SmoothingForecaster):
     """Exponential smoothing in state space form, with the form of each series chosen by AICc.
 
@@ -79,29 +80,24 @@ class ExponentialSmoothing(SmoothingForecaster):
     array([90., 92., 94.])
     """
 
-    def __init__(
-        self,
-        season: int | Sequence[int] | None = None,
-        form: str | Sequence[str] = "auto",
-        iterations: int = 60,
-        *,
-        future_covariates: Sequence[str] = (),
-        temporal: bool = False,
-    ):
-        super().__init__(season, future_covariates)
-        self._forms: tuple[str, ...] = FORMS
-        if form != "auto":
-            self._forms = (form,) if isinstance(form, str) else tuple(form)
+    season: int | Sequence[int] | None = None
+    form: str | Sequence[str] = "auto"
+    iterations: int = 60
+    _: KW_ONLY
+    future_covariates: Sequence[str] = ()
+    temporal: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        form = self.form = self.form if isinstance(self.form, str) else list(self.form)
+        self._forms = FORMS if form == "auto" else np.atleast_1d(form).tolist()
         if not self._forms or not set(self._forms) <= set(FORMS):
             raise ValueError(f"expected form to be 'auto', or one or several of {', '.join(FORMS)}; got {form!r}")
         self._takes_seasons = all(known[-1] != "N" for known in self._forms)
         if self._takes_seasons and (self.season == 1 or isinstance(self.season, list)):
-            raise ValueError(f"expected a season for the form {form!r}, a single one; got {season!r}")
-        if temporal and self._takes_seasons:
+            raise ValueError(f"expected a season for the form {form!r}, a single one; got {self.season!r}")
+        if self.temporal and self._takes_seasons:
             raise ValueError(f"expected a form without a season for temporal=True; got {form!r}")
-        self.temporal = bool(temporal)
-        self.form: Any = form if isinstance(form, str) else list(form)
-        self.iterations: Any = whole(iterations, "iterations", 1)
 
     @property
     def forms(self) -> list[str]:
@@ -123,7 +119,7 @@ class ExponentialSmoothing(SmoothingForecaster):
     def _groups(self) -> list[tuple[_Group, list[int]]]:
         """Return the groups of forms, and the trends to try in each."""
         groups = []
-        for period in sorted({1, self.season or 1}):
+        for period in sorted({1, *periods_of(self.season)}):
             for multiplicative in (False, True):
                 group = _Group(multiplicative, period)
                 trends = [i for i in range(len(TRENDS)) if FORMS[group.form(i)] in self._forms]
@@ -153,7 +149,7 @@ class ExponentialSmoothing(SmoothingForecaster):
             "parameters": np.zeros((count, 4)),
             "level": np.zeros(count),
             "trend": np.zeros(count),
-            "season": np.zeros((count, self.season or 1)),
+            "season": np.zeros((count, periods_of(self.season)[0])),
             "centre": np.zeros(count),
             "width": np.ones(count),
             "variance": np.zeros(count),
@@ -175,20 +171,18 @@ class ExponentialSmoothing(SmoothingForecaster):
 
     # Forecasts
 
-    def _at(self, values, lengths, fitted, steps) -> Ahead:
-        h = max(int(steps.max()) + 1 - values.shape[1], 0)
+    def _ahead(self, values, lengths, fitted, h) -> Ahead:
+        steps = steps_of(values, lengths, h)
         forecast, spread = np.empty(steps.shape), np.empty(steps.shape)
         of_logarithms = np.array([FORMS[i][0] == "M" for i in fitted["form"]], bool)
         lead = np.maximum(steps - lengths[:, None], 0)
         for group, rows in self._rows_of_groups(fitted):
             scale = _Scale(fitted["centre"][rows], fitted["width"][rows])
-            longer = np.full((len(rows), values.shape[1] + h), np.nan)
-            longer[:, : values.shape[1]] = scale.scaled(values[rows])
-            series = SideBySide(group.make, longer, lengths[rows] + h, period=group.period)
             states = [fitted["level"][rows], fitted["trend"][rows], fitted["season"][rows, : group.period]]
-            run = series.run(np.arange(len(rows)), fitted["parameters"][rows], states)
-            forecast[rows] = scale.restored(np.take_along_axis(run, steps[rows], axis=1))
-            weights = _coefficients(fitted["parameters"][rows], group.period, int(lead.max()) + 1)
+            scaled, parameters = scale.scaled(values[rows]), fitted["parameters"][rows]
+            run = outputs(group.make, scaled, lengths[rows], h, parameters, states, period=group.period)
+            forecast[rows] = scale.restored(run)
+            weights = _coefficients(parameters, group.period, int(lead.max()) + 1)
             growth = 1 + np.cumsum(np.pad(weights**2, ((0, 0), (1, 0))), axis=1)  # from one step ahead on
             variance = fitted["variance"][rows, None] * np.take_along_axis(growth, lead[rows], axis=1)
             if group.multiplicative:
@@ -199,7 +193,7 @@ class ExponentialSmoothing(SmoothingForecaster):
 
     def _parts(self, values: Any, lengths: Any, fitted: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the columns ``(N, T)`` of `components`; states follow from the forecasts and their errors."""
-        said = self._within(values, lengths, fitted, 0).forecast
+        said = self._ahead(values, lengths, fitted, None).forecast
         level, trend = np.zeros((2, *values.shape))
         for group, rows in self._rows_of_groups(fitted):
             scale = _Scale(fitted["centre"][rows], fitted["width"][rows])

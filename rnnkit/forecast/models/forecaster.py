@@ -7,14 +7,15 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform
 
 import numpy as np
 from scipy.special import ndtri
 
 from rnnkit import allocation
-from rnnkit.arguments import whole
+from rnnkit.arguments import number_from_zero, whole
 from rnnkit.arrays import real
 from rnnkit.backends.shared.thread_pool import at_most, get_num_threads, run_blocks
 from rnnkit.callbacks.stages import progress_bar
@@ -25,12 +26,13 @@ from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.history import History, UnfitSeries, handler_of
 from rnnkit.forecast.fitting import regression
+from rnnkit.forecast.fitting.hierarchy import agreed, means_over
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
-from rnnkit.forecast.fitting.temporal import agreed, means_over
+from rnnkit.forecast.fitting.side_by_side import steps_of
 from rnnkit.forecast.models import inspection
 from rnnkit.forecast.models.inspection import between, counted_series, spanned
 from rnnkit.forecast.plots import Drawn, residual_pictures, small_multiples, stacked_pictures
-from rnnkit.forecast.scoring.residual_tests import autocorrelation
+from rnnkit.forecast.scoring.metrics import autocorrelation
 from rnnkit.forecast.scoring.validation import Origins, check_long_enough, cross_validation, refitting, windows
 from rnnkit.hints import Array, Levels, Progress
 from rnnkit.layers.support.model_files import making
@@ -62,12 +64,20 @@ class Fitted(NamedTuple):
     panel: dict[str, np.ndarray]  # common to all series
 
 
+class _Signature:
+    """The signature of a forecaster's class, that of ``__init__``."""
+
+    def __get__(self, forecaster: Any, kind: type) -> inspect.Signature:
+        signature = inspect.signature(kind.__init__)  # type: ignore[misc]
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
 class Forecaster(Shown):
     """Series in, forecasts and bands out.
 
     A subclass defines ``_fitted(values, lengths)``, which returns arrays with a row for each series, by name, and
     ``_ahead(values, lengths, fitted, h)``, which returns an `Ahead`. It keeps the arguments of ``__init__`` as
-    attributes; descriptions of arguments in a base are those of its subclasses too.
+    attributes; those of rnnkit are `with_arguments`, which `_CHECKED` says how to check.
 
     Parameters
     ----------
@@ -75,9 +85,9 @@ class Forecaster(Shown):
         Percentages of the bands that `predict` gives by default.
     """
 
-    __signature__: inspect.Signature
+    __signature__ = _Signature()
     season: Any = None
-    level: Sequence[float] = LEVEL
+    level: Any = LEVEL
     past_covariates: Sequence[str] = ()  # columns of a table, known up to now
     future_covariates: Sequence[str] = ()  # columns known ahead
     reads_covariates = False
@@ -88,13 +98,11 @@ class Forecaster(Shown):
     _several_seasons = False  # whether `season` may be several
     _no_season: int | None = None  # the `season` of series that have none
     _usual_h: Any = 1
+    _reach: Any = np.inf  # most steps from the last value known to a forecast
     _usual_quantiles: Any = (0.1, 0.5, 0.9)
-
-    def __init_subclass__(cls, **given: Any):
-        super().__init_subclass__(**given)
-        signature = inspect.signature(cls.__init__)
-        cls.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])
-        describe_by_bases(cls)
+    layer: Any = None
+    _layers: ClassVar[Mapping[str, Any]] = {}  # those that `layer` may name
+    _names: ClassVar[Mapping[str, str]] = {}  # of the model's columns, by the layer
 
     def __new__(cls, *given: Any, **named: Any) -> Self:
         """Make a forecaster; a TypeError for what other libraries call an argument."""
@@ -109,10 +117,22 @@ class Forecaster(Shown):
         self._panel: dict[str, np.ndarray] = {}
         self._partitions: Any = None  # series in partitions of Dask, instead of a history
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name in _CHECKED and not (value is None and getattr(type(self), name) is None):
+                setattr(self, name, _CHECKED[name](value, name))
+        if self.season is not None:
+            least = self._no_season or 2
+            self.season = checked_season(self.season) if self._several_seasons else whole(self.season, "season", least)
+        if self._layers and self.layer not in self._layers:
+            raise ValueError(f"expected layer to be one of {', '.join(self._layers)}; got {self.layer!r}")
+        self.past_covariates, self.future_covariates = checked_columns(self.past_covariates, self.future_covariates)
+        Forecaster.__init__(self)
+
     @property
     def name(self) -> str:
-        """The name of the model's columns in a table."""
-        return type(self).__name__
+        """The name of the model's columns in a table: the class, or that of its layer."""
+        return self._names.get(self.layer, type(self).__name__)
 
     def fit(
         self,
@@ -208,10 +228,8 @@ class Forecaster(Shown):
         if self._partitions is not None:
             return self._partitions.predict(self, h, future, self.level if level is None else level)
         history = self._looking_ahead(h, future)
-        if level is None and history.frame is not None:
-            level = self.level
-        columns = self._columns(history, h, level)
-        return self._out(columns, alone=level is None)
+        levels = self._levels(history, level)
+        return self._out(self._columns(history, h, levels), alone=not levels)
 
     @described_as(predict)
     def predict_quantiles(
@@ -376,15 +394,13 @@ class Forecaster(Shown):
             For a table: a row for each series and step, with the columns ``unique_id``, ``ds``, ``y`` and those of
             `predict`.
         ndarray (T,), or (B, T) for several series; or with `level` a dict of them
-            NaN after a series' end, and where there is no forecast: before the first value, and for `ESN` after a gap
-            longer than its horizon.
+            NaN after a series' end, and where there is no forecast: before the first value, and after a gap longer
+            than the horizon for `ESN` and for `TrainedForecaster` with features.
         """
         history = self._fitted_history()
-        if level is None and history.frame is not None:
-            level = self.level
-        levels = [] if level is None else checked_levels(level)
+        levels = self._levels(history, level)
         found = inspection.out_inside(history, inspection.fitted(self, history, levels))
-        return found[self.name] if level is None else found
+        return found if levels else found[self.name]
 
     def residuals(self) -> Any:
         """Return the values less the fitted ones, as `fitted` without bands returns these."""
@@ -622,9 +638,11 @@ class Forecaster(Shown):
         count, steps = history.values.shape
         forecast, spread = np.full((count, steps), np.nan), None
         of_logarithms = np.zeros(count, bool)
-        first = np.argmax(history.known, axis=1)
+        last = np.maximum.accumulate(np.where(history.known, np.arange(steps), -1), axis=1)
         for step in range(1, steps):
-            rows, other = np.flatnonzero((first < step) & (step < history.lengths)), copy(self)
+            before = last[:, step - 1]
+            reached = (before >= 0) & (step - before <= self._reach) & (step < history.lengths)
+            rows, other = np.flatnonzero(reached), copy(self)
             if not len(rows):
                 continue
             other._model = {name: array[rows] for name, array in self._model.items()}
@@ -763,9 +781,13 @@ class Forecaster(Shown):
     def _quantile_names(self, probabilities) -> list[str]:
         return [f"{self.name}-q{one:g}" for one in probabilities]
 
-    def _columns(self, history: History, h, level) -> dict[str, np.ndarray]:
+    def _levels(self, history: History, level: Levels) -> list[float]:
+        """Return the percentages of bands asked for, by default those of the forecaster for a table, or none."""
+        level = self.level if level is None and history.frame is not None else level
+        return [] if level is None else checked_levels(level)
+
+    def _columns(self, history: History, h, levels: Sequence[float]) -> dict[str, np.ndarray]:
         """Return forecasts after a history's ends and edges of bands ``(B, H)``, by the names of a table's columns."""
-        levels = [] if level is None else checked_levels(level)
         return self._columns_of(history, self._forecast(history, h), levels)
 
     def _columns_of(self, history: History, ahead: Ahead, levels: Sequence[float]) -> dict[str, np.ndarray]:
@@ -847,12 +869,49 @@ class Forecaster(Shown):
         return forecaster
 
 
-def checked_levels(level) -> list[float]:
+Made = TypeVar("Made", bound=type[Forecaster])
+
+
+@dataclass_transform(eq_default=False)
+def with_arguments(kind: Made) -> Made:
+    """Make the annotated attributes of a forecaster's class the arguments of its ``__init__``, as in a dataclass.
+
+    Descriptions of arguments in a base are those of its subclasses too.
+    """
+    dataclass(eq=False, repr=False)(kind)
+    describe_by_bases(kind)
+    return kind
+
+
+def _positive(value: Any, name: str) -> float:
+    if not number_from_zero(value, name):
+        raise ValueError(f"expected {name} above 0; got {value!r}")
+    return float(value)
+
+
+def _share(value: Any, name: str) -> float:
+    if not (isinstance(value, (int, float)) and 0 < value <= 1):
+        raise ValueError(f"expected {name} above 0 and up to 1; got {value!r}")
+    return float(value)
+
+
+def checked_levels(level, name: str = "level") -> list[float]:
     """Return percentages as a sorted list without duplicates; a ValueError for one outside [1, 100), or none."""
     levels = np.atleast_1d(real(level, "level").astype(np.float64))
     if levels.ndim != 1 or not levels.size or not ((levels >= 1) & (levels < 100)).all():
         raise ValueError(f"expected level to be percentages from 1 to below 100, such as [80, 95]; got {level!r}")
     return np.unique(levels).tolist()
+
+
+_COUNTS = "horizon", "leads", "units", "networks", "window", "epochs", "batch_size", "iterations"
+_CHECKED: dict[str, Callable[[Any, str], Any]] = {  # what arguments are converted to, by their names
+    **dict.fromkeys(_COUNTS, partial(whole, least=1)),
+    "washout": partial(whole, least=0),
+    **dict.fromkeys(("alpha", "beta"), _share),
+    "learning_rate": _positive,
+    "level": checked_levels,
+    **dict.fromkeys(("calibrate", "temporal"), lambda value, _: bool(value)),
+}
 
 
 def checked_columns(past: Sequence[str], future: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -881,9 +940,9 @@ def in_blocks(fit: Callable, values, lengths, *more) -> dict[str, np.ndarray]:
     return {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
 
 
-def forecast_in_blocks(ahead: Callable, history: History, fitted: dict[str, np.ndarray], h: int) -> Ahead:
+def forecast_in_blocks(ahead: Callable, history: History, fitted: dict[str, np.ndarray], h: int | None) -> Ahead:
     """Forecast a block of series at a time with `ahead`, with NaN for lacking steps; see `History.nonnegative`."""
-    forecast, spread = np.full((2, len(history.lengths), h), np.nan)
+    forecast, spread = np.full((2, len(history.lengths), h or history.values.shape[1]), np.nan)
     of_logarithms = np.zeros(len(forecast), bool)
 
     def compute(rows: slice) -> None:
@@ -919,14 +978,13 @@ def without_effects(history: History, season: int) -> tuple[History, dict[str, n
     return history._replace(values=history.values - regression.added(found, future, history.times)), found
 
 
-def with_effects(history: History, fitted: dict[str, np.ndarray], forecast: Callable, steps=None) -> Ahead:
-    """Return ``forecast(rest)`` of what covariates leave, with what they add at steps ``(N, S)``, or at all."""
+def with_effects(history: History, fitted: dict[str, np.ndarray], forecast: Callable, h: int | None) -> Ahead:
+    """Return ``forecast(rest)`` of what covariates leave, with what they add at `steps_of` the series."""
     if "effect" not in fitted:
         return forecast(history)
     future = history.known_besides.future
-    more = regression.added(fitted, future, history.times)
-    ahead = forecast(history._replace(values=history.values - more))
-    said = ahead.forecast + (more if steps is None else regression.added(fitted, future, steps))
+    ahead = forecast(history._replace(values=history.values - regression.added(fitted, future, history.times)))
+    said = ahead.forecast + regression.added(fitted, future, steps_of(history.values, history.lengths, h))
     said = np.where(history.nonnegative[:, None], np.maximum(said, 0.0), said)
     return Ahead(said, absolute(ahead), np.zeros(len(said), bool))
 
@@ -944,7 +1002,7 @@ class SeasonalForecaster(Forecaster):
 
     The effects of columns that are known ahead are taken out first (`rnnkit.forecast.fitting.regression`), then several
     seasons, or one of more than 60 steps, as far as a series has them (`rnnkit.forecast.fitting.profiles.Profiles`).
-    A subclass defines ``_within(values, lengths, fitted, h)`` besides, which forecasts all steps ``(N, T)``.
+    A subclass's ``_ahead`` forecasts each step ``(N, T)`` from the values before it where `h` is None.
 
     Parameters
     ----------
@@ -958,11 +1016,6 @@ class SeasonalForecaster(Forecaster):
 
     _several_seasons = True
     _takes_seasons: bool = False  # whether the model itself takes such seasons
-
-    def __init__(self, season: int | Sequence[int] | None = None, future_covariates: Sequence[str] = ()):
-        super().__init__()
-        self.season: Any = checked_season(season)
-        self.future_covariates = checked_columns((), future_covariates)[1]
 
     def _with(self, season) -> Self:
         return type(self)(**self._settings() | {"season": season})
@@ -979,23 +1032,20 @@ class SeasonalForecaster(Forecaster):
         apart = Profiles.of(values, lengths, periods)
         return self._with(1)._fitted(apart.rest, lengths) | {"seasons": apart.found}
 
-    def _ahead_of(self, history, h):
-        forecast = lambda rest: forecast_in_blocks(partial(self._apart, "_ahead"), rest, self._model, h)
-        return with_effects(history, self._model, forecast, history.lengths[:, None] + np.arange(h))
+    def _ahead_of(self, history, h=None):
+        forecast = lambda rest: forecast_in_blocks(self._apart, rest, self._model, h)
+        return with_effects(history, self._model, forecast, h)
 
     def _inside(self, history):
-        steps = history.values.shape[1]
-        forecast = lambda rest: forecast_in_blocks(partial(self._apart, "_within"), rest, self._model, steps)
-        return with_effects(history, self._model, forecast)
+        return self._ahead_of(history)
 
-    def _apart(self, of: str, values, lengths, fitted, h) -> Ahead:
-        """Return forecasts by the method `of`, ``_ahead`` or ``_within``, with the seasons that are apart."""
+    def _apart(self, values, lengths, fitted, h: int | None) -> Ahead:
+        """Return forecasts, with the seasons that are apart."""
         if "seasons" not in fitted:
-            return getattr(self._with(self._periods), of)(values, lengths, fitted, h)
+            return self._with(self._periods)._ahead(values, lengths, fitted, h)
         apart = Profiles.of(values, lengths, self._periods, fitted["seasons"])
-        ahead = getattr(self._with(1), of)(apart.rest, lengths, fitted, h)
-        restored = apart.restored(ahead.forecast, absolute(ahead), h if of == "_ahead" else None)
-        return Ahead(*restored, np.zeros(len(values), bool))
+        ahead = self._with(1)._ahead(apart.rest, lengths, fitted, h)
+        return Ahead(*apart.restored(ahead.forecast, absolute(ahead), h), np.zeros(len(values), bool))
 
 
 def absolute(ahead: Ahead) -> np.ndarray:
@@ -1004,7 +1054,7 @@ def absolute(ahead: Ahead) -> np.ndarray:
 
 
 class SmoothingForecaster(SeasonalForecaster):
-    """A seasonal forecaster whose recurrence gives the forecasts of all steps, by a subclass's ``_at`` and ``_parts``.
+    """A seasonal forecaster whose recurrence also has components, by a subclass's ``_parts``.
 
     Parameters
     ----------
@@ -1015,15 +1065,14 @@ class SmoothingForecaster(SeasonalForecaster):
     """
 
     temporal: bool = False  # whether forecasts agree with those of means over parts of a season
-    _at: Callable[..., Ahead]  # of steps (N, S): one step ahead up to each series' end, and those after it
     _parts: Callable[..., dict[str, np.ndarray]]  # the columns of `components` (N, T)
 
-    def _apart(self, of: str, values, lengths, fitted, h) -> Ahead:
-        season, inside = self._periods[0], of == "_within"
-        if inside or not self.temporal or season == 1 or are_apart(self._periods):
-            return super()._apart(of, values, lengths, fitted, h)
+    def _apart(self, values, lengths, fitted, h) -> Ahead:
+        season = self._periods[0]
+        if h is None or not self.temporal or season == 1 or are_apart(self._periods):
+            return super()._apart(values, lengths, fitted, h)
         whole = -(-h // season) * season
-        ahead = super()._apart(of, values, lengths, fitted, whole)
+        ahead = super()._apart(values, lengths, fitted, whole)
         found = {1: ahead.forecast}
         for size in [one for one in range(2, season + 1) if season % one == 0]:
             (means, count), model = means_over(values, lengths, size), self._with(season // size)
@@ -1031,12 +1080,6 @@ class SmoothingForecaster(SeasonalForecaster):
             own = ahead.forecast.reshape(len(values), -1, size).mean(axis=2)
             found[size] = np.where((count < _FEWEST)[:, None], own, said)
         return Ahead(agreed(found, season)[:, :h], ahead.spread[:, :h], ahead.of_logarithms)
-
-    def _ahead(self, values, lengths, fitted, h) -> Ahead:
-        return self._at(values, lengths, fitted, lengths[:, None] + np.arange(h))
-
-    def _within(self, values, lengths, fitted, h) -> Ahead:
-        return self._at(values, lengths, fitted, np.broadcast_to(np.arange(values.shape[1]), values.shape))
 
     def _components(self, history):
         parts = lambda values: self._parts_apart(values, history.lengths, self._model)

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY
 from operator import attrgetter
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
-from rnnkit.arguments import number_from_zero, whole
+from rnnkit.arguments import whole
 from rnnkit.callbacks.stages import progress_bar
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.held_out import Calibration, Ends, leads_of
-from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted, checked_columns, checked_levels
+from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted, with_arguments
 from rnnkit.forecast.models.normalization import completed
 from rnnkit.forecast.models.smoothed_network import FEWEST, LAYERS, SmoothedNetwork
-from rnnkit.forecast.models.together import Together
+from rnnkit.forecast.models.together import Blocks, Together
 from rnnkit.hints import Progress
 
 _NETWORK = ("layer", "units", "window", "networks", "epochs", "batch_size", "learning_rate", "seed")
-_NAMES = {"lstm": "GlobalLSTM", "gru": "GlobalGRU", "rnn": "GlobalRNN"}
 
 
+@with_arguments
 class GlobalRNN(Together):
     """One recurrent network for all series of a panel, beside exponential smoothing of each: ES-RNN.
 
@@ -74,50 +74,27 @@ class GlobalRNN(Together):
     (40, 3)
     """
 
-    future_covariates: Any
-    layer: Any
-    past_covariates: Any
-    units: int
+    season: int | None = None
+    _: KW_ONLY
+    leads: int | None = None
+    past_covariates: Sequence[str] = ()
+    future_covariates: Sequence[str] = ()
+    layer: str = "lstm"
+    units: int = 24
+    window: int | None = None
+    networks: int = 2
+    epochs: int | None = None
+    batch_size: int = 64
+    learning_rate: float = 0.005
+    level: Sequence[float] | float = LEVEL
+    seed: int = 0
     reads_covariates = True
+    _layers = LAYERS
+    _names: ClassVar = {"lstm": "GlobalLSTM", "gru": "GlobalGRU", "rnn": "GlobalRNN"}
 
-    def __init__(
-        self,
-        season: int | None = None,
-        *,
-        leads: int | None = None,
-        past_covariates: Sequence[str] = (),
-        future_covariates: Sequence[str] = (),
-        layer: str = "lstm",
-        units: int = 24,
-        window: int | None = None,
-        networks: int = 2,
-        epochs: int | None = None,
-        batch_size: int = 64,
-        learning_rate: float = 0.005,
-        level: Sequence[float] | float = LEVEL,
-        seed: int = 0,
-    ):
-        super().__init__()
-        self.season: Any = None if season is None else whole(season, "season", 1)
-        self.leads: Any = None if leads is None else whole(leads, "leads", 1)
-        self.past_covariates, self.future_covariates = checked_columns(past_covariates, future_covariates)
-        if layer not in LAYERS:
-            raise ValueError(f"expected layer to be one of {', '.join(LAYERS)}; got {layer!r}")
-        self.layer, self.units = layer, whole(units, "units", 1)
-        self.window: Any = None if window is None else whole(window, "window", 1)
-        self.networks: Any = whole(networks, "networks", 1)
-        self.epochs: Any = None if epochs is None else whole(epochs, "epochs", 1)
-        self.batch_size: Any = whole(batch_size, "batch_size", 1)
-        if not number_from_zero(learning_rate, "learning_rate"):
-            raise ValueError(f"expected learning_rate above 0; got {learning_rate!r}")
-        self.learning_rate: float = float(learning_rate)
-        self.level: Any = checked_levels(level)
-        self.seed: int = whole(seed, "seed", 0)
-
-    @property
-    def name(self) -> str:
-        """The name of the model's columns in a table: GlobalLSTM, GlobalGRU or GlobalRNN, by its layer."""
-        return _NAMES[self.layer]
+    def __post_init__(self):
+        super().__post_init__()
+        self.seed = whole(self.seed, "seed", 0)
 
     def _of(self, y, static=None, progress=None, verbose="auto", **names):
         covariates, other = self._fitted_history().covariates, self.copy()
@@ -153,11 +130,8 @@ class GlobalRNN(Together):
         settings = {name: getattr(self, name) for name in _NETWORK}
         return SmoothedNetwork(int(sizes["season"]), int(sizes["leads"]), **settings)
 
-    def _ahead_of(self, history: History, h: int) -> Ahead:
+    def _ahead_of(self, history: History, h: int | None = None) -> Ahead:
         return self._network().ahead(history, Fitted(self._model, self._panel), h)
-
-    def _inside(self, history: History) -> Ahead:
-        return self._network().ahead(history, Fitted(self._model, self._panel))
 
 
 def ahead_of_ends(network: SmoothedNetwork, ends: Blocks, progress: Progress = None):

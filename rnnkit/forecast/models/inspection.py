@@ -15,7 +15,7 @@ from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.data.timeline import text
 from rnnkit.forecast.fitting.profiles import periods_of
-from rnnkit.forecast.scoring.residual_tests import ljung_box
+from rnnkit.forecast.scoring.metrics import ljung_box
 
 _SCORES = np.linspace(-5.0, 5.0, 201)  # normal scores at which quantiles are computed for paths
 _AT_ONCE = 1 << 22  # quantiles in memory

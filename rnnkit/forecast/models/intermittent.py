@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from rnnkit.cells.smoothing import additive_smoothing, croston, tsb
 from rnnkit.forecast.data.history import UnfitSeries
 from rnnkit.forecast.fitting.decomposition import known_means
-from rnnkit.forecast.fitting.side_by_side import SideBySide
-from rnnkit.forecast.fitting.temporal import means_over
-from rnnkit.forecast.models.forecaster import Ahead, Forecaster
+from rnnkit.forecast.fitting.hierarchy import means_over
+from rnnkit.forecast.fitting.side_by_side import outputs
+from rnnkit.forecast.models.forecaster import Ahead, Forecaster, with_arguments
 
 _APART = 1.32  # mean steps between demands, from which Syntetos, Boylan and Croston (2005) call a series intermittent
 _LEAST = 4  # values of an intermittent series
 _NEAR = 1e-9  # a level, by which rounding can't move an edge to the next size
 
 
+@with_arguments
 class Croston(Forecaster):
     """Croston's method for intermittent demand: the smoothed size of demands over the smoothed interval between them.
 
@@ -36,12 +35,8 @@ class Croston(Forecaster):
     array([1.333, 1.333])
     """
 
-    alpha: Any
+    alpha: float = 0.1
     _bands_are = "drawn from the sizes of past demands"
-
-    def __init__(self, alpha: float = 0.1):
-        super().__init__()
-        self.alpha = _share(alpha, "alpha")
 
     def _fitted(self, values, lengths):
         if (negative := (values < 0).any(axis=1)).any():
@@ -75,6 +70,7 @@ class Croston(Forecaster):
         return [demands.band(one / 100) for one in levels]
 
 
+@with_arguments
 class SBA(Croston):
     """Croston's method times ``1 - α / 2``, which takes out its bias.
 
@@ -90,6 +86,7 @@ class SBA(Croston):
         return (1 - self.alpha / 2) * super()._rate(values, lengths, fitted)
 
 
+@with_arguments
 class TSB(Croston):
     """The method of Teunter, Syntetos and Babai: the smoothed chance of a demand times the smoothed size.
 
@@ -107,16 +104,13 @@ class TSB(Croston):
     array([0.556, 0.556])
     """
 
-    beta: Any
-
-    def __init__(self, alpha: float = 0.1, beta: float = 0.1):
-        super().__init__(alpha)
-        self.beta = _share(beta, "beta")
+    beta: float = 0.1
 
     def _rate(self, values, lengths, fitted):
         return _after(tsb, values, lengths, [self.alpha, self.beta], [fitted["chance"], fitted["size"]])
 
 
+@with_arguments
 class IMAPA(Croston):
     """The mean of simple exponential smoothing of means over 1, 2, … steps, up to the mean interval between demands.
 
@@ -128,8 +122,7 @@ class IMAPA(Croston):
     array([1.44, 1.44])
     """
 
-    def __init__(self, alpha: float = 0.15):
-        super().__init__(alpha)
+    alpha: float = 0.15
 
     def _rate(self, values, lengths, fitted):
         longest, rate = np.round(fitted["interval"]).astype(int), np.zeros(len(values))
@@ -146,6 +139,7 @@ class IMAPA(Croston):
         return _after(additive_smoothing, means, count, [self.alpha, 0.0, 0.0, 0.0], states, period=1)
 
 
+@with_arguments
 class ADIDA(IMAPA):
     """Simple exponential smoothing of means over as many steps as there are from demand to demand.
 
@@ -158,8 +152,7 @@ class ADIDA(IMAPA):
     array([1.333, 1.333])
     """
 
-    def __init__(self, alpha: float = 0.2):
-        super().__init__(alpha)
+    alpha: float = 0.2
 
     def _rate(self, values, lengths, fitted):
         interval, rate = np.round(fitted["interval"]).astype(int), np.zeros(len(values))
@@ -169,17 +162,10 @@ class ADIDA(IMAPA):
         return rate
 
 
-def _share(value, name: str) -> float:
-    if not (isinstance(value, (int, float)) and 0 < value <= 1):
-        raise ValueError(f"expected {name} above 0 and up to 1; got {value!r}")
-    return float(value)
-
-
 def _after(make, values, lengths, constants, states, **settings) -> np.ndarray:
     """Return the outputs ``(N,)`` of a cell one step after the series' ends."""
-    rows, longer = np.arange(len(values)), np.concatenate([values, np.full((len(values), 1), np.nan)], axis=1)
-    series = SideBySide(make, longer, lengths + 1, **settings)
-    return series.run(rows, np.tile(np.array(constants, float), (len(rows), 1)), states)[rows, lengths]
+    constants = np.tile(np.array(constants, float), (len(values), 1))
+    return outputs(make, values, lengths, 1, constants, states, **settings)[:, 0]
 
 
 def is_intermittent(values) -> np.ndarray:

@@ -12,9 +12,8 @@ from scipy.special import expit, logit, ndtri
 
 from rnnkit.backends.shared.thread_pool import at_most
 from rnnkit.cells.smoothing import level_and_season
-from rnnkit.forecast.data.covariates import Moments
+from rnnkit.forecast.data.covariates import Moments, continued
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.models.forecaster import Ahead, Fitted, known_once
 from rnnkit.forecast.models.normalization import (
     Normalized,
@@ -27,6 +26,7 @@ from rnnkit.forecast.models.normalization import (
     restored,
     sizes,
 )
+from rnnkit.forecast.models.together import Blocks
 from rnnkit.hints import Progress
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.merging import Concatenate
@@ -156,25 +156,22 @@ class SmoothedNetwork:
         """Return quantiles of z ``(N, H, Q)`` after each series' end, or of each of its steps without `h`."""
         own = [below(f"{number}/", series.rows) for number in range(self.networks)]
         networks = [_Network.of(self, below(f"{number}/", panel)) for number in range(self.networks)]
+
+        def said_of(series: Normalized, of: Callable) -> np.ndarray:
+            each = [of(network, series, one, panel["furthest"]) for network, one in zip(networks, own, strict=True)]
+            return np.sort(np.mean(each, axis=0), axis=2)
+
         if h is None:
-            steps = [
-                network.of_each(series, one, panel["furthest"]) for network, one in zip(networks, own, strict=True)
-            ]
-            return np.sort(np.mean(steps, axis=0), axis=2)
+            return said_of(series, _Network.of_each)
         z, lengths, widened = series.z, series.lengths, 0.0
         parts: list[np.ndarray] = []
         while len(parts) * self.leads < h:
-            now = series._replace(z=z, lengths=lengths)
-            each = [network.ahead(now, one, panel["furthest"]) for network, one in zip(networks, own, strict=True)]
-            said = np.sort(np.mean(each, axis=0), axis=2)
+            said = said_of(series._replace(z=z, lengths=lengths), _Network.ahead)
             median = said[..., 1:2]
             # Errors of successive forecasts accumulate.
             parts.append(median + np.sign(said - median) * np.hypot(said - median, widened))
             widened = np.abs(parts[-1][:, -1:] - median[:, -1:])
-            longer = np.full((len(z), z.shape[1] + self.leads), np.nan)
-            longer[:, : z.shape[1]] = z
-            np.put_along_axis(longer, lengths[:, None] + np.arange(self.leads), median[..., 0], axis=1)
-            z, lengths = longer, lengths + self.leads
+            z, lengths = continued(z, lengths, median[..., 0]), lengths + self.leads
         return np.concatenate(parts, axis=1)[:, :h]
 
 
@@ -376,29 +373,23 @@ def summed(gradients: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.sum([one[name] for one in gradients], axis=0) for name in gradients[0]}
 
 
-class _Own(threading.local):
-    """The last network used by a thread."""
-
-    network: _Network | None = None
-    made_for: Any = None
-    arrays: Any = None
-
-    def with_weights(self, weights: _Weights) -> _Network:
-        made_for = {**vars(weights.settings), "inputs": len(weights.arrays["layer/kernel"])}
-        if self.network is None or self.made_for != made_for:
-            self.network, self.made_for = _Network.of(weights.settings, weights.arrays), made_for
-        elif self.arrays is not weights.arrays:
-            self.network.shared = weights.arrays
-        self.arrays = weights.arrays
-        return self.network
+_own = threading.local()  # the last network used by a thread, what it was made for, and its weights
 
 
-_own = _Own()
+def _network_with(weights: _Weights) -> _Network:
+    """Return the thread's network, with these weights."""
+    made_for = {**vars(weights.settings), "inputs": len(weights.arrays["layer/kernel"])}
+    if getattr(_own, "made_for", None) != made_for:
+        _own.network, _own.made_for = _Network.of(weights.settings, weights.arrays), made_for
+    elif _own.arrays is not weights.arrays:
+        _own.network.shared = weights.arrays
+    _own.arrays = weights.arrays
+    return _own.network
 
 
 def _pulled(every: Normalized, weights: _Weights, piece: _Piece) -> _Pulled:
     """Return gradients of a piece's loss by the shared weights and by each series' own parameters."""
-    network, leads = _own.with_weights(weights), weights.settings.leads
+    network, leads = _network_with(weights), weights.settings.leads
     settings, start, rows = weights.settings, piece.start, piece.rows
     series = part(every, rows, int(every.lengths[rows].max()))
     count, steps = series.z.shape

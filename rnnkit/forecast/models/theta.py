@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import KW_ONLY
 
 import numpy as np
 
-from rnnkit.arguments import whole
 from rnnkit.cells.smoothing import dynamic_theta
 from rnnkit.forecast.fitting.decomposition import is_seasonal, known_means, known_sums, seasonal_factors
-from rnnkit.forecast.fitting.profiles import LEAST_GAIN, predicted
-from rnnkit.forecast.fitting.side_by_side import SideBySide
-from rnnkit.forecast.models.forecaster import Ahead, SmoothingForecaster, known_once
+from rnnkit.forecast.fitting.profiles import LEAST_GAIN, periods_of, predicted
+from rnnkit.forecast.fitting.side_by_side import SideBySide, outputs, steps_of
+from rnnkit.forecast.models.forecaster import Ahead, SmoothingForecaster, known_once, with_arguments
 from rnnkit.optimizers.rowwise import minimize_rows
 
 _LOW, _HIGH = 0.05, 0.999  # of α
@@ -22,6 +21,7 @@ _LINE = 3  # values, below which a series holds its last value
 _START = 0.5  # of α, of w, and of the starting level in units of the first value
 
 
+@with_arguments
 class Theta(SmoothingForecaster):
     """The dynamic optimized Theta model, or the standard one with θ = 2.
 
@@ -53,23 +53,17 @@ class Theta(SmoothingForecaster):
     True
     """
 
-    iterations: int
-    theta: Any
+    season: int | Sequence[int] | None = None
+    theta: float | None = None
+    iterations: int = 60
+    _: KW_ONLY
+    future_covariates: Sequence[str] = ()
+    temporal: bool = False
 
-    def __init__(
-        self,
-        season: int | Sequence[int] | None = None,
-        theta: float | None = None,
-        iterations: int = 60,
-        *,
-        future_covariates: Sequence[str] = (),
-        temporal: bool = False,
-    ):
-        super().__init__(season, future_covariates)
-        self.temporal = bool(temporal)
-        if theta is not None and not (isinstance(theta, (int, float)) and np.isfinite(theta) and theta >= 1):
+    def __post_init__(self):
+        super().__post_init__()
+        if (theta := self.theta) is not None and not (isinstance(theta, (int, float)) and 1 <= theta < np.inf):
             raise ValueError(f"expected theta to be a number of 1 or more, or None for the best; got {theta!r}")
-        self.theta, self.iterations = theta, whole(iterations, "iterations", 1)
 
     @property
     def parameters(self) -> np.ndarray:
@@ -86,7 +80,7 @@ class Theta(SmoothingForecaster):
         return self._model["seasonal"]
 
     def _fitted(self, values, lengths) -> dict[str, np.ndarray]:
-        count, period = len(values), self.season or 1
+        count, period = len(values), periods_of(self.season)[0]
         ratios = np.nanmin(values, axis=1) > 0
         seasonal = np.zeros(count, bool)
         if period > 1:
@@ -119,13 +113,11 @@ class Theta(SmoothingForecaster):
             "variance": variance,
         }
 
-    def _at(self, values, lengths, fitted, steps) -> Ahead:
-        count, h = len(values), max(int(steps.max()) + 1 - values.shape[1], 0)
+    def _ahead(self, values, lengths, fitted, h) -> Ahead:
+        count, steps = len(values), steps_of(values, lengths, h)
         rest = _adjusted(values, fitted["season"], fitted["ratios"]) / fitted["scale"][:, None]
-        longer = np.concatenate([rest, np.full((count, h), np.nan)], axis=1)
-        series = SideBySide(dynamic_theta, longer, lengths + h)
-        run = series.run(np.arange(count), fitted["parameters"], _states(fitted["level"]))
-        forecast = np.take_along_axis(run, steps, axis=1) * fitted["scale"][:, None]
+        run = outputs(dynamic_theta, rest, lengths, h, fitted["parameters"], _states(fitted["level"]))
+        forecast = run * fitted["scale"][:, None]
         season = np.take_along_axis(fitted["season"], steps % fitted["season"].shape[1], axis=1)
         ratios = fitted["ratios"][:, None]
         # The variance of simple exponential smoothing: the model is one around its line.
@@ -136,7 +128,7 @@ class Theta(SmoothingForecaster):
         return Ahead(forecast, spread, np.zeros(count, bool))
 
     def _parts(self, values, lengths, fitted) -> dict[str, np.ndarray]:
-        said, season = self._within(values, lengths, fitted, 0).forecast, fitted["season"]
+        said, season = self._ahead(values, lengths, fitted, None).forecast, fitted["season"]
         each = season[:, np.arange(said.shape[1]) % season.shape[1]]
         level = np.where(fitted["ratios"][:, None], said / each, said - each)
         return {"level": level, "season": said - level, "remainder": values - said}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.held_out import Calibration
 from rnnkit.forecast.fitting.profiles import periods_of
 from rnnkit.forecast.fitting.season import elected, season_votes
@@ -21,10 +20,30 @@ _FURTHEST = 20.0  # the largest logarithm of a bound over its forecast
 Rows = dict[str, np.ndarray]
 
 
+class Blocks:
+    """Blocks of series, or results per block, in memory; a subclass has them elsewhere, for picklable functions."""
+
+    def __init__(self, blocks: Sequence[Any]):
+        self.blocks = list(blocks)
+
+    def map(self, function: Callable, *arguments: Any) -> list:
+        """Return ``function(block, *arguments)`` of every block."""
+        return [function(block, *arguments) for block in self.blocks]
+
+    def made(self, function: Callable, *arguments: Any) -> Blocks:
+        """Return blocks of ``function(block, *arguments)``, kept where the blocks are."""
+        return Blocks(self.map(function, *arguments))
+
+    def some(self, function: Callable, shared: Any, given: Sequence[tuple[int, Any]]) -> list:
+        """Return ``function(block, shared, argument)`` for pairs of a block's number and an argument."""
+        return [function(self.blocks[number], shared, argument) for number, argument in given]
+
+
 class Together(Forecaster):
     """A forecaster that learns from all series together; subclasses define ``_learned`` and ``_completed``."""
 
     _learned: Callable[..., tuple[list[Rows], Rows]]  # of `Blocks`: the arrays of each block, and those of all series
+    _ahead_of: Callable[..., Ahead]  # without `h` of each step of the series
     _completed: Callable[[History, Rows, Rows], Rows]  # all arrays of a block's series, from the learned ones
     _bands_are = "drawn from the errors at held-out ends of the series"
     _no_season = 1  # without one, `fit` would search for it
@@ -32,6 +51,9 @@ class Together(Forecaster):
     def _fit(self, history: History, progress: Progress = None) -> Fitted:
         (found,), panel = self._learned(Blocks([history]), progress)
         return Fitted(self._completed(history, found, panel), panel)
+
+    def _inside(self, history: History) -> Ahead:
+        return self._ahead_of(history)
 
     def _deviations(self, ahead: Ahead, probabilities) -> np.ndarray:
         calibration = Calibration(self._panel["errors"], self._panel["counts"])

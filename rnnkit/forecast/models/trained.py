@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from dataclasses import KW_ONLY
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.special import ndtri
 
-from rnnkit.arguments import is_integer, number_from_zero, real_number, whole
+from rnnkit.arguments import is_integer, real_number, whole
 from rnnkit.callbacks import LambdaCallback
 from rnnkit.forecast.data.history import History, check_features
 from rnnkit.forecast.fitting.readout import ENOUGH, learnable
@@ -16,7 +17,7 @@ from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import refined_period
 from rnnkit.forecast.fitting.shortcut import Shortcut, hold, targets
 from rnnkit.forecast.models.direct import DirectForecaster, ForecastState, check_horizon, last_steps, measured
-from rnnkit.forecast.models.forecaster import Ahead, Fitted
+from rnnkit.forecast.models.forecaster import Ahead, Fitted, with_arguments
 from rnnkit.hints import Array, Progress
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.masking import Masking
@@ -27,7 +28,6 @@ from rnnkit.optimizers import Adam
 from rnnkit.optimizers.schedules import CosineDecay
 
 LAYERS = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN, "linear": None}
-_NAMES = {"gru": "GRU", "lstm": "LSTM", "rnn": "SimpleRNN", "linear": "Linear"}
 SEASONS = 1.5  # lags of the shortcut, in seasons
 LAGS = 18  # lags of the shortcut without a season
 LATER = 3  # epochs at the origins of a back-test after the first
@@ -37,6 +37,7 @@ BATCHES = 64  # at most in an epoch, which bounds the time for long series
 _OF_SHORTCUT = ("lags", "harmonics", "period", "strength", "seasonal")
 
 
+@with_arguments
 class TrainedForecaster(DirectForecaster):
     """Quantile forecasts from a recurrent network trained on a series, with a linear shortcut beside it.
 
@@ -111,54 +112,35 @@ class TrainedForecaster(DirectForecaster):
     True
     """
 
-    learning_rate: Any
-    models: list[Sequential]
+    horizon: int = 1
+    layer: str = "gru"
+    units: int = 8
+    _: KW_ONLY
+    season: int | None = None
+    epochs: int = 100
+    networks: int = 3
+    window: int = 64
+    batch_size: int = 8
+    learning_rate: float = 0.005
+    level: float = 80
+    calibrate: bool = True
+    past_covariates: Sequence[str] = ()
+    seed: int | None = None
     _bands_are = "between the quantiles that the model has learned"
+    _layers = LAYERS
+    _names: ClassVar = {"gru": "GRU", "lstm": "LSTM", "rnn": "SimpleRNN", "linear": "Linear"}
 
-    def __init__(
-        self,
-        horizon: int = 1,
-        layer: str = "gru",
-        units: int = 8,
-        *,
-        season: int | None = None,
-        epochs: int = 100,
-        networks: int = 3,
-        window: int = 64,
-        batch_size: int = 8,
-        learning_rate: float = 0.005,
-        level: float = 80,
-        calibrate: bool = True,
-        past_covariates: Sequence[str] = (),
-        seed: int | None = None,
-    ):
-        if layer not in LAYERS:
-            raise ValueError(f"expected layer to be one of {', '.join(LAYERS)}; got {layer!r}")
-        share = real_number(level, "level")
-        share = share / 100 if share >= 1 else share
-        if not 0 < share < 1 or level == 1:
-            raise ValueError(f"expected level to be a percentage between 0 and 100, such as 80; got {level!r}")
-        if not number_from_zero(learning_rate, "learning_rate"):
-            raise ValueError(f"expected learning_rate above 0; got {learning_rate!r}")
-        super().__init__(horizon, past_covariates, round(100 * share, 10))
-        self.layer, self._share = layer, share
-        self.units: Any = whole(units, "units", 1)
-        self.season: Any = None if season is None else whole(season, "season", 2)
-        self.epochs: Any = whole(epochs, "epochs", 1)
-        self.networks: Any = whole(networks, "networks", 1)
-        self.window: Any = whole(window, "window", 1)
-        self.batch_size: Any = whole(batch_size, "batch_size", 1)
-        self.learning_rate = float(learning_rate)
-        if seed is not None and (not is_integer(seed) or seed < 0):
-            raise ValueError(f"expected seed to be a whole number of at least 0, or None; got {seed!r}")
-        self.seed: Any = np.random.SeedSequence().entropy if seed is None else int(seed)
-        self.calibrate: bool = bool(calibrate)
-        self.models = []
-
-    @property
-    def name(self) -> str:
-        """The name of the model's columns in a table: GRU, LSTM, SimpleRNN or Linear, by its layer."""
-        return _NAMES[self.layer]
+    def __post_init__(self):
+        share = real_number(self.level, "level")
+        self._share = share / 100 if share >= 1 else share
+        if not 0 < self._share < 1 or self.level == 1:
+            raise ValueError(f"expected level to be a percentage between 0 and 100, such as 80; got {self.level!r}")
+        self.level = round(100 * self._share, 10)
+        super().__post_init__()
+        if self.seed is not None and (not is_integer(self.seed) or self.seed < 0):
+            raise ValueError(f"expected seed to be a whole number of at least 0, or None; got {self.seed!r}")
+        self.seed = int(np.random.SeedSequence(self.seed).entropy)  # type: ignore[arg-type]
+        self.models: list[Sequential] = []
 
     def _settings(self):
         return super()._settings() | {"level": self._share}
@@ -287,7 +269,7 @@ class TrainedForecaster(DirectForecaster):
     def _facts(self):
         if self._history is None:
             return super()._facts()
-        band = lambda: f"{self.level[0]:g} %, {self.band_scale:.3g} times as wide as learned"
+        band = lambda: f"{100 * self._share:g} %, {self.band_scale:.3g} times as wide as learned"
         return super()._facts() | {"band": band}
 
     def _shown_parts(self):

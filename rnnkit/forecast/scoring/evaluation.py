@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rnnkit.arguments import positive_integer
-from rnnkit.forecast.data.frames import Columns, SeriesFrame, is_frame, read
+from rnnkit.forecast.data.frames import EDGE, Columns, SeriesFrame, is_frame, read
 from rnnkit.forecast.scoring.metrics import coverage_terms, percentage_terms, pinball_terms
 from rnnkit.sequences import tables
-
-_EDGE = re.compile(r"(.+)-(lo|hi)-(\d+(?:\.\d+)?)")
 
 
 def evaluate(
@@ -67,7 +64,7 @@ def evaluate(
     """
     called, season = Columns(id, time, target), positive_integer(season, "season")
     table = tables.indexed(tables.opened(frame, "the forecasts"), [*called.ids, called.time])
-    edges = {name: match for name in table.columns if (match := _EDGE.fullmatch(name))}
+    edges = {name: match for name in table.columns if (match := EDGE.fullmatch(name))}
     if "cutoff" in table.columns:
         tables.check_columns(table, [called.time], "the forecasts", "; time= gives another name")
     if models is None:
@@ -84,11 +81,7 @@ def evaluate(
             )
         levels = asked
     tables.check_columns(table, [called.target, *models], "the forecasts")
-    heads: Any = None
-    ids: list[Any] = [None]
-    codes = np.zeros(len(table), np.int64)
-    if set(called.ids) <= set(table.columns):
-        codes, heads, ids = tables.keyed(table, called.ids)
+    codes, heads, ids = tables.keyed(table, called.ids)
     if not len(table):
         raise ValueError("expected forecasts with rows; got an empty table")
     found = {

@@ -165,8 +165,7 @@ def windows(
             if refits[window] or fitted[place] is None:
                 with history.naming(rows):
                     fitted[place] = fit(model, here, window)
-            levels = level if level is not None or history.frame is None else model.level
-            columns |= fitted[place]._columns(here, origins.h, levels)
+            columns |= fitted[place]._columns(here, origins.h, model._levels(history, level))
             if done is not None:
                 done(f"{model.name}, window {window + 1} of {len(refits)}")
         yield window, rows, columns

@@ -394,5 +394,5 @@ def test_the_last_cycle_comes_again():
     short = last._ahead(known[None, :3], np.array([3]), {"size": np.ones(1)}, 10)
     np.testing.assert_array_equal(short.forecast[0], np.resize(known[[2, 2, 2, 2, 0, 1, 2]], 10))
     assert (np.diff(ahead.spread[:, [0, 6]]) == 0).all() and (ahead.spread[:, 7] > ahead.spread[:, 6]).all()
-    within = last._within(history.values, history.lengths, last._fitted(history.values, history.lengths), None)
+    within = last._ahead(history.values, history.lengths, last._fitted(history.values, history.lengths), None)
     np.testing.assert_array_equal(within.forecast[0, 7:], known[:-7])

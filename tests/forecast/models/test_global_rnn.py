@@ -5,7 +5,6 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.models import smoothed_network
 from rnnkit.forecast.models.auto import Auto
 from rnnkit.forecast.models.forecaster import Fitted
@@ -20,6 +19,7 @@ from rnnkit.forecast.models.smoothed_network import (
     _Training,
     _Weights,
 )
+from rnnkit.forecast.models.together import Blocks
 from rnnkit.serialization.array_files import below
 
 SMALL = {"units": 4, "networks": 1, "epochs": 3, "batch_size": 8}

@@ -5,10 +5,10 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.models.auto import Auto
 from rnnkit.forecast.models.demand import split
 from rnnkit.forecast.models.intermittent import Demands, is_intermittent
+from rnnkit.forecast.models.together import Blocks
 
 METHODS = [getattr(rk.forecast, name) for name in ("Croston", "SBA", "TSB", "ADIDA", "IMAPA")]
 

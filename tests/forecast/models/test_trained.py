@@ -7,8 +7,8 @@ import rnnkit as rk
 from rnnkit.callbacks.stages import Progress
 from rnnkit.forecast import saving
 from rnnkit.forecast.command import report as reports
-from rnnkit.forecast.command.inputs import read_kept
 from rnnkit.forecast.command.report import first_origin
+from rnnkit.forecast.command.run import read_kept
 from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.files import Series
 from rnnkit.forecast.data.history import History
@@ -301,6 +301,15 @@ def test_what_cannot_be_fitted_is_said():
 
 
 # files
+
+
+def test_fitted_values_end_at_the_horizon_in_a_gap_of_features(wave):
+    values, x = wave[:120].copy(), np.cos(np.arange(120.0))
+    values[60:68] = np.nan
+    model = small(horizon=3, networks=1, epochs=1).fit(values, x)
+    lacking = np.isnan(model.fitted())
+    np.testing.assert_array_equal(np.flatnonzero(lacking), [0, 63, 64, 65, 66, 67, 68])
+    assert not np.isnan(small(horizon=3, networks=1, epochs=1).fit(values).fitted()[1:]).any()
 
 
 def test_a_file_is_read_without_pickle_and_written_again(tmp_path, fitted):

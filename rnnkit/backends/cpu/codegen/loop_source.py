@@ -7,13 +7,13 @@ import numpy as np
 from rnnkit.backends.cpu.codegen.tables import Tables
 from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.kinds import FLOATS, INTEGERS, carrier
-from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, OPERATIONS
+from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, OPERATIONS, REDUCTIONS
 from rnnkit.compiler.ir.plan import PADDED, PER_BLOCK, Buffer, Loop, Number, Pointwise, Value
 from rnnkit.compiler.ir.strides import Walk
 
-_COMBINE = {"sum": "{0} + {1}", "prod": "{0} * {1}", "max": "maximum({0}, {1})", "min": "minimum({0}, {1})"}
-_START = {"sum": "0.0", "prod": "1.0", "max": "-np.inf", "min": "np.inf"}
-_FINISH = {"sum": "reduce_add", "prod": "reduce_multiply", "max": "reduce_maximum", "min": "reduce_minimum"}
+_COMBINE = {name: OPERATIONS[one.combine].text for name, one in REDUCTIONS.items()}
+_START = {name: repr(one.start).replace("inf", "np.inf") for name, one in REDUCTIONS.items()}
+_FINISH = {name: f"reduce_{one.combine}" for name, one in REDUCTIONS.items()}
 
 
 class LoopText:
@@ -221,9 +221,7 @@ class LoopText:
         kind, reduction = self.kinds[value], str(self.loop.reduction)
         if kind not in INTEGERS:
             return f"{total} = fill_{self.name}({_START[reduction]})"
-        limit = np.iinfo(carrier(kind))
-        start = {"sum": 0, "prod": 1, "max": limit.min, "min": limit.max}[reduction]
-        return f"{total} = fill_{self._suffix(kind)}({start})"
+        return f"{total} = fill_{self._suffix(kind)}({REDUCTIONS[reduction].of_nothing(carrier(kind))})"
 
     def _around(self, dims, lines) -> list[str]:
         for d in reversed(dims):

@@ -98,10 +98,6 @@ class SourceWriter(Stages):
 
     def _start(self, swap: list[str]) -> list[str]:
         """Return lines with which part 0 takes the initial states and goes ahead; others join it where it then is."""
-        initial = [
-            f"take_rows(shared, rows, order, size_{i}, initial_{i}, size_{i}, {at_row})"
-            for i, at_row in enumerate(self.states_now())
-        ]
         join = [
             "joined = arrive(team, barrier, part)",
             "if joined < 0:",
@@ -112,7 +108,7 @@ class SourceWriter(Stages):
         ]
         return [
             "if part == 0:",
-            *indented([*initial, "if mask != 0:", "    clear_bytes(held, rows * row_out)"]),
+            *indented([*self.initial(), "if mask != 0:", "    clear_bytes(held, rows * row_out)"]),
             "all_parts, parts = parts, 1",
             "phase, start, turn, used_before, moved, cut = 1, 0, 0, rows, 0, 0",
             f"{', '.join(MOVED.values())} = 0, 0, 0",
@@ -120,6 +116,16 @@ class SourceWriter(Stages):
             "if part > 0:",
             *indented(join),
         ]
+
+    def initial(self, order="order") -> list[str]:
+        """Return lines that bring the states of a call to where the first step reads them."""
+        places = enumerate(self.states_now())
+        return [f"take_rows(shared, rows, {order}, size_{i}, initial_{i}, size_{i}, {place})" for i, place in places]
+
+    def final(self, order="order") -> list[str]:
+        """Return lines that bring the states after the last step to the call's arrays."""
+        places = enumerate(self.states_now())
+        return [f"put_rows(shared, rows, {order}, size_{i}, {place}, final_{i}, size_{i})" for i, place in places]
 
     def _block(self, calls: dict[int, list[str]], swap: list[str]) -> list[str]:
         """Return lines for a block of steps."""
@@ -153,10 +159,6 @@ class SourceWriter(Stages):
 
     def _finish(self) -> list[str]:
         """Return lines with which part 0 brings the last output and the final states to the call's arrays."""
-        final = [
-            f"put_rows(shared, rows, order, size_{i}, {at_row}, final_{i}, size_{i})"
-            for i, at_row in enumerate(self.states_now())
-        ]
         return [
             "if mask != 0:",
             "    put_rows(shared, rows, order, size, held, row_out, last, size)",
@@ -164,7 +166,7 @@ class SourceWriter(Stages):
             "    put_rows(shared, rows, order, size, at_output + (1 - turn) * rows * row_out, row_out, last, size)",
             "else:",
             "    put_rows(shared, rows, 0, size, output + (steps - 1) * output_step, given_row, last, size)",
-            *final,
+            *self.final(),
             "if barrier != 0:",
             "    close(team, barrier)",
         ]
@@ -315,7 +317,7 @@ class SourceWriter(Stages):
             "rnnkit.backends.cpu.simd.atomic": {"word"},
             "rnnkit.backends.cpu.simd.bounds_check": words & {"allow", "refuse"},
             "rnnkit.backends.cpu.threads.shared_functions": words & _SHARED,
-            "rnnkit.backends.cpu.simd.functions": words & _MATH,
+            "rnnkit.backends.cpu.simd.functions": words & MATH,
             "rnnkit.backends.cpu.simd.integers": words & INTEGER_WORDS,
             "rnnkit.backends.cpu.kernels.matmul": words & {"call_matmul"},
             "rnnkit.backends.cpu.kernels.row_copy": words & {"clear_bytes", "copy_bytes", "used"},
@@ -348,4 +350,4 @@ INTEGER_WORDS |= {"round_float32", "to_int32", "to_int64", *(f"wrap_{kind}" for 
 for _name in ("float32", "float64"):
     _of_kinds = [f"{word}_{kind}_{_name}" for word in _MEMORY for kind in ("int32", "int64")]
     INTEGER_WORDS |= {f"from_integer_{_name}", *_of_kinds}
-_MATH = {word for operation in OPERATIONS.values() for word in words_of(operation.text)} - _VECTOR - {"one", "zero"}
+MATH = {word for operation in OPERATIONS.values() for word in words_of(operation.text)} - _VECTOR - {"one", "zero"}

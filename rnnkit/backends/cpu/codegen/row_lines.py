@@ -26,7 +26,6 @@ from rnnkit.compiler.ir.plan import (
     RowPlan,
     Slot,
     all_lines,
-    given_by,
 )  # fmt: skip
 
 # Python's own operators, for integers and conditions that all rows share.
@@ -334,6 +333,3 @@ def _carrier_of(place: Slot | Buffer) -> str:
 def _text(number: float) -> str:
     text = repr(float(number))
     return text if np.isfinite(number) else text.replace("inf", "np.inf").replace("nan", "np.nan")
-
-
-__all__ = ["RowLines", "given_by"]

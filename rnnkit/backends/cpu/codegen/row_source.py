@@ -11,14 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnkit.backends.cpu.codegen.program_source import INTEGER_WORDS, words_of
+from rnnkit.backends.cpu.codegen.program_source import INTEGER_WORDS, MATH, words_of
 from rnnkit.backends.cpu.codegen.row_lines import RowLines
 from rnnkit.backends.cpu.codegen.tables import HEAD, Source
 from rnnkit.backends.cpu.simd.aligned import LINE
 from rnnkit.backends.cpu.simd.row_lanes import JOINED, define_lanes
 from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.graph import FAILED
-from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.compiler.ir.plan import (
     CALL,
     OF_CALL,
@@ -123,7 +122,7 @@ class RowSourceWriter(RowLines):
         used = {
             "rnnkit.backends.cpu.simd.atomic": words & {"atomic_store", "word"},
             "rnnkit.backends.cpu.simd.bounds_check": words & {"allow"},
-            "rnnkit.backends.cpu.simd.functions": words & _MATH,
+            "rnnkit.backends.cpu.simd.functions": words & MATH,
             "rnnkit.backends.cpu.simd.integers": words & INTEGER_WORDS,
             "rnnkit.backends.cpu.simd.vector": words & {"select", "fma"},
             "rnnkit.backends.cpu.threads.shared_functions": words & {"give_lanes", "take_lanes"},
@@ -519,6 +518,3 @@ class RowSourceWriter(RowLines):
                     at = f"trajectory_{i} + r * row_trajectory_{i} + t * step_trajectory_{i} + {j * self.item}"
                 lines.append(f"store({at}, {self._state(i, j)})")
         return lines
-
-
-_MATH = {word for operation in OPERATIONS.values() for word in words_of(operation.text)} - {"select", "one", "zero"}

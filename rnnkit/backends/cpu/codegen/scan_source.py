@@ -152,16 +152,12 @@ class ScanSourceWriter(SourceWriter):
         return [f"{name}({', '.join(given)})"]
 
     def _start(self, swap) -> list[str]:
-        initial = [
-            f"take_rows(shared, rows, 0, size_{i}, initial_{i}, size_{i}, {at_row})"
-            for i, at_row in enumerate(self.states_now())
-        ]
         trajectories = []
         for i in range(len(self.now)):
             trajectories.append(f"at_trajectory_{i}, row_trajectory_{i} = trajectory_{i}, {self._strides(i)[0]}")
             trajectories.append(f"step_trajectory_{i} = {self._strides(i)[1]}")
         return [
-            *initial,
+            *self.initial("0"),
             *trajectories,
             f"traced = {' or '.join(f'trajectory_{i} != 0' for i in range(len(self.now)))}",
             "if mask != 0:",
@@ -213,8 +209,4 @@ class ScanSourceWriter(SourceWriter):
         return [f"if {asked}:", *indented([*stages, *put])]
 
     def _finish(self) -> list[str]:
-        final = [
-            f"put_rows(shared, rows, 0, size_{i}, {at_row}, final_{i}, size_{i})"
-            for i, at_row in enumerate(self.states_now())
-        ]
-        return [*final, "put_rows(shared, rows, 0, size, held, row_out, last, size)"]
+        return [*self.final("0"), "put_rows(shared, rows, 0, size, held, row_out, last, size)"]

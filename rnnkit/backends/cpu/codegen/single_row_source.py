@@ -131,7 +131,9 @@ class SingleRowWriter(RowSourceWriter):
         before, behind = self.parts
         lines = [line for line in self.plan.lines if self.section(line) in (BLOCK, STEP)]
         inside = self._mine()
-        given = {name for line in inside for name in given_by(line) if self._is_passed(line)}
+        # Elements of x don't go through memory: they are read again instead.
+        through = (line for line in inside if not isinstance(line, Element) or line.buffer.kind == "state")
+        given = {name for line in through for name in given_by(line)}
         written = set(written_names(self.plan, *(["output"] if behind else [])))
         into = {name for line in inside for name in read_by(line)} | written | {self.plan.code}
         out = {name for line in lines if behind.intersection(given_by(line)) for name in read_by(line)}
@@ -139,11 +141,6 @@ class SingleRowWriter(RowSourceWriter):
         order = [name for line in lines for name in given_by(line)]
         first, last = (into | out) & before, out & (given | before)
         return [n for n in order if n in first], [n for n in order if n in last]
-
-    @staticmethod
-    def _is_passed(line) -> bool:
-        """Return whether a line's value goes through memory; elements of x are read again instead."""
-        return not isinstance(line, Element) or line.buffer.kind == "state"
 
     def _stages(self) -> list[tuple[str, int]]:
         before, behind = self.passed
@@ -295,13 +292,10 @@ class SingleRowWriter(RowSourceWriter):
 
     def text(self, lines) -> list[str]:
         """Return the text of lines, with functions that don't wait for each other side by side."""
-        found = []
-        for line in side_by_side(list(lines), lambda line: not self._is_common(line)):
+        found, common = [], self.single | self.uniform
+        for line in side_by_side(list(lines), lambda line: common.isdisjoint((line.name, *line.args))):
             found += self._together(line) if isinstance(line, tuple) else self.line(line)
         return found
-
-    def _is_common(self, line: Pointwise) -> bool:
-        return not self.single.union(self.uniform).isdisjoint((line.name, *line.args))
 
     def _together(self, group: tuple[Pointwise, ...]) -> list[str]:
         lanes = next(lanes for lanes in JOINED if lanes >= len(group))

@@ -104,7 +104,6 @@ class Stages(Tables):
 
     def _fused(self, stage: Fused, i: int) -> list[str]:
         """Return a fused stage's lines: pieces of units, forwards and backwards in turn to use weights in the cache."""
-        self.tiles |= {product.result for product in stage.products}
         widest = max(stage.products, key=lambda p: len(p.gates) * p.depth)
         align = math.lcm(*(self.panel_vectors // math.gcd(self.panel_vectors, len(p.gates)) for p in stage.products))
         panels = [product.panels for product in stage.products]

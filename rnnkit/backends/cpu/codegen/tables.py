@@ -72,7 +72,6 @@ class Tables:
         self.tables: list[np.ndarray] = []
         self.functions: list[str] = []
         self.shared: dict[str, str] = {}  # the text of a loop's function, with its own names → the function's name
-        self.tiles: set[Buffer] = set()
         self.top: list[str] = []
         self.cuts: list[str] = []  # lines for this part's units in a step
 

@@ -269,12 +269,6 @@ class Builder:
             return None
         return self._put(kind.return_type, text)
 
-    def ctlz(self, value, undefined) -> Register:
-        name, kind = f"llvm.ctlz.{value.type.intrinsic_name}", value.type
-        found = self.module.globals.get(name)
-        function = found or ir.Function(self.module, ir.FunctionType(kind, [kind, _I1]), name)
-        return self.call(function, [value, undefined])
-
     def extract_element(self, vector, index) -> Register:
         return self._pure(vector.type.element, f"extractelement {_typed(vector)}, {_typed(index)}")
 

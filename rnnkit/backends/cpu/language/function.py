@@ -107,13 +107,10 @@ def read(text: str) -> Function:
     rest = [node for node in tree.body if node not in functions]
     known: dict[str, Any] = {}
     exec(compile(ast.Module(rest, []), "<program>", "exec"), known)
-    known |= {node.name: Function(node, known, lines, _decorator(node)) for node in functions}
+    for node in functions:
+        (decorator,) = node.decorator_list
+        known[node.name] = Function(node, known, lines, getattr(decorator, "id", "compiled"))
     return known["run"]
-
-
-def _decorator(node: ast.FunctionDef) -> str:
-    (decorator,) = node.decorator_list
-    return decorator.id if isinstance(decorator, ast.Name) else "compiled"
 
 
 @lru_cache(8)  # kernels stand in few files

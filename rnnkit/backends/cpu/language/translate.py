@@ -295,14 +295,9 @@ class _Body:
         (kind,) = kinds if len(kinds) == 1 else kinds - {BOOL}
         phi = self.builder.phi(kind.llvm)
         for value, block in zip(values, blocks, strict=True):
-            phi.add_incoming(self._before_end(block, value, kind), block)
+            # In another type, it is converted before the block ends.
+            phi.add_incoming(cast(Builder(self.builder.function, block), *value, kind), block)
         return Typed(phi, kind)
-
-    def _before_end(self, block, value: Typed, kind):
-        """Return a value in another type, converted before a block ends."""
-        if value.kind == kind:
-            return value.value
-        return cast(Builder(self.builder.function, block), *value, kind)
 
     def _phis(self, loop, before) -> dict[str, Any]:
         """Return a phi for each variable that a loop assigns and that has a value before it."""

@@ -15,7 +15,7 @@ from llvmlite import ir
 
 from rnnkit.backends.cpu.simd.intrinsic import intrinsic
 from rnnkit.backends.cpu.simd.kinds import INT, VOID
-from rnnkit.backends.formulas.value import external
+from rnnkit.backends.formulas.value import call_intrinsic, external
 
 CHECKED = os.environ.get("RNNKIT_CHECK") == "1"
 GAP = 128  # bytes between two buffers, while checking
@@ -51,7 +51,7 @@ def check_lanes(builder, address, mask, size, write=False):
     if CHECKED:
         lanes = mask.type.count
         bits = builder.zext(builder.bitcast(mask, ir.IntType(lanes)), INT.llvm)
-        zeros = builder.ctlz(bits, ir.Constant(ir.IntType(1), 0))
+        zeros = call_intrinsic(builder, "llvm.ctlz.i64", INT.llvm, [bits, ir.Constant(ir.IntType(1), 0)])
         check(builder, address, builder.mul(builder.sub(INT.llvm(64), zeros), INT.llvm(size)), write)
 
 

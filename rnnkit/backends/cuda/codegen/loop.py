@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rnnkit.backends.shared.text import indented
+from rnnkit.compiler.ir.operations import REDUCTIONS
 from rnnkit.compiler.ir.plan import STEP, Buffer, Load, Loop, Number, Value
 from rnnkit.compiler.ir.strides import Walk
 
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from rnnkit.backends.cuda.codegen.section import SectionWriter
 
 PARTIALS = 32  # sums that a reduction along a row is made of, whatever the number of threads
-_COMBINE = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
-_START = {"sum": "0", "prod": "1", "max": "-np.inf", "min": "np.inf"}
+_START = {name: f"{one.start:g}".replace("inf", "np.inf") for name, one in REDUCTIONS.items()}
 
 
 class LoopWriter:
@@ -126,7 +126,7 @@ class LoopWriter:
         return self.section.around_entries([*self.entries(), *self._around(range(last), lines)])
 
     def _fold(self, total, value) -> str:
-        return f"{total} = {_COMBINE[self.reduction]}({total}, {value})"
+        return f"{total} = {REDUCTIONS[self.reduction].combine}({total}, {value})"
 
     def _totals(self) -> list[str]:
         return [f"total_{i}" for i in range(len(self.loop.writes))]

@@ -4,7 +4,7 @@ An element of the result is one chain of multiply-adds over k = 0, 1, …, K - 1
 the same bits in any block, whatever entries are computed at once, and wherever the operand and the weight stand.
 
 A dense weight is laid out in `WIDE` bytes of a column, column after column, then the next so many rows
-(`rnnkit.backends.cuda.runtime.packing`), so that neighbouring threads read what stands side by side.
+(`rnnkit.backends.cuda.compile.pack`), so that neighbouring threads read what stands side by side.
 """
 
 from __future__ import annotations

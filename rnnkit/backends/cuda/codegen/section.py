@@ -244,8 +244,8 @@ class SectionWriter:
                 places += self._place(f"_{i}")
         return [f"for e in range({group} * y, rows, {group} * ny):", *indented([*places, *lines])]
 
-    def _place(self, suffix) -> list[str]:
-        here = f"r{suffix}" if suffix else "e"
+    def _place(self, suffix, here="") -> list[str]:
+        here = here or (f"r{suffix}" if suffix else "e")
         if self.section == CALL:
             return [f"row{suffix} = first + {here}"]
         return [f"row{suffix} = (first + {here}) // count", f"k{suffix} = first + {here} - row{suffix} * count"]
@@ -262,10 +262,7 @@ class SectionWriter:
 
     def around_all_entries(self, lines) -> list[str]:
         """Return lines that all threads run equally often: those without an entry repeat the last one, from `e` on."""
-        place = ["r = min(e + y, rows - 1)"]
-        if self.section != STEP:
-            place += ["row = first + r"] if self.section == CALL else ["row = (first + r) // count"]
-            place += [] if self.section == CALL else ["k = first + r - row * count"]
+        place = ["r = min(e + y, rows - 1)", *([] if self.section == STEP else self._place("", "r"))]
         return ["for e in range(0, rows, ny):", *indented([*place, *lines])]
 
     def partials(self, count: int, place: int) -> str:

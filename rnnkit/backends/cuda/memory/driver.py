@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
-import sys
+import threading
 from functools import cache
 
 try:
@@ -16,8 +17,9 @@ except ImportError:  # not used without the extra, though tools may import this 
     driver = None
 
 from rnnkit.backends.cuda.memory.elements import launch_move, launch_pointwise
-from rnnkit.backends.cuda.memory.staging import LEAST, Staging
 
+LEAST = 1 << 20  # bytes below which a copy is sent as it is: the driver has room for it
+PIECE = 1 << 22  # bytes on the way at a time
 _KEPT = 2**64 - 1  # bytes of freed memory that the pool keeps for later calls: no limit
 _pools: dict[int, object] = {}
 
@@ -130,10 +132,47 @@ def download(target: int, source: int, size: int, stream: int) -> None:
         wait(stream)
 
 
+class Staging:
+    """Two pieces of pinned memory for large copies, one filled while the other travels; events mark them free again.
+
+    The GPU reads and writes pinned memory by itself, at the full speed of the bus; the driver copies other memory.
+    """
+
+    def __init__(self):
+        self.pieces = [(pinned(PIECE), new_event()) for _ in range(2)]
+        self.lock = threading.Lock()  # pieces are shared by all threads
+
+    def up(self, target: int, source: int, size: int, stream: int) -> None:
+        """Copy from the host to the GPU; `source` may be written to once this returns."""
+        with self.lock:
+            for i, start in enumerate(range(0, size, PIECE)):
+                piece, event = self.pieces[i % 2]
+                count = min(PIECE, size - start)
+                wait_for(event)
+                ctypes.memmove(piece, source + start, count)
+                copy(target + start, piece, count, stream)
+                record(event, stream)
+
+    def down(self, target: int, source: int, size: int, stream: int) -> None:
+        """Copy from the GPU to the host; the copy is complete once this returns."""
+        with self.lock:
+            starts = range(0, size, PIECE)
+            for i in range(len(starts) + 1):
+                if i < len(starts):
+                    piece, event = self.pieces[i % 2]
+                    wait_for(event)
+                    copy(piece, source + starts[i], min(PIECE, size - starts[i]), stream)
+                    record(event, stream)
+                if i:
+                    piece, event = self.pieces[(i - 1) % 2]
+                    wait_for(event)
+                    ctypes.memmove(target + starts[i - 1], piece, min(PIECE, size - starts[i - 1]))
+
+
 @cache
 def staging(device: int) -> Staging:
     """Return this process's pinned memory for a GPU, whose events are of no use to another."""
-    return Staging(sys.modules[__name__])
+    return Staging()
 
 
 def pinned(size: int) -> int:

@@ -116,7 +116,11 @@ def take(value, what: str, stream: int) -> DeviceArray:
         return value.ordered_in(stream)
     arrays.refuse(value, what)
     interface = None if library_of(value) == "jax" else _interface(value)  # jax orders streams by DLPack alone
-    found = _by_dlpack(value, stream) if interface is None else _by_interface(value, interface, what)
+    if interface is None:
+        held = dlpack.take(value.__dlpack__(stream=stream or 1), stream)  # 1 is the default stream there
+        found = DeviceArray(held, held.address, held.shape, held.strides, held.dtype, stream)
+    else:
+        found = _by_interface(value, interface, what)
     _check(found, what, _dlpack_device(value))
     if found.stream == stream:
         return found
@@ -138,11 +142,6 @@ def _by_interface(value, interface, what) -> DeviceArray:
     current = current_stream(library_of(value))
     stream = _written_in(interface) if current is None or interface.get("stream") is not None else current
     return DeviceArray(value, int(interface["data"][0] or 0), shape, strides, dtype, stream)
-
-
-def _by_dlpack(value, stream) -> DeviceArray:
-    held = dlpack.take(value.__dlpack__(stream=stream or 1), stream)  # 1 is the default stream there
-    return DeviceArray(held, held.address, held.shape, held.strides, held.dtype, stream)
 
 
 def _check(array: DeviceArray, what, stands) -> None:

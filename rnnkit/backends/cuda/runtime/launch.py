@@ -6,14 +6,13 @@ import ctypes
 import threading
 
 from rnnkit.backends.cuda.memory.availability import simulated
+from rnnkit.backends.cuda.memory.driver import call, driver
 
 
 def gpu_kind() -> tuple[int, int]:
-    from cuda.bindings import driver
-
-    names, device = driver.CUdevice_attribute, _call(driver.cuCtxGetDevice)
-    major = _call(driver.cuDeviceGetAttribute, names.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device)
-    return major, _call(driver.cuDeviceGetAttribute, names.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device)
+    names, device = driver.CUdevice_attribute, call(driver.cuCtxGetDevice)
+    major = call(driver.cuDeviceGetAttribute, names.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device)
+    return major, call(driver.cuDeviceGetAttribute, names.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device)
 
 
 class Function:
@@ -23,10 +22,8 @@ class Function:
         self._code, self._shared = code, 48 << 10  # bytes of shared memory that any kernel may have
         self._lock = threading.Lock()
         if not simulated():
-            from cuda.bindings import driver
-
-            self._library = _call(driver.cuModuleLoadData, code)
-            self._function = _call(driver.cuModuleGetFunction, self._library, name.encode())
+            self._library = call(driver.cuModuleLoadData, code)
+            self._function = call(driver.cuModuleGetFunction, self._library, name.encode())
 
     def launch(self, blocks, threads, shared: int, stream: int, table: int, together: bool = False) -> None:
         """Start the kernel in the order of a stream, with up to three numbers of blocks and of threads.
@@ -40,21 +37,13 @@ class Function:
 
             run(self._code, blocks, threads, shared, table, together)
             return
-        from cuda.bindings import driver
-
         with self._lock:
             if shared > self._shared:
                 attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-                _call(driver.cuFuncSetAttribute, self._function, attribute, shared)
+                call(driver.cuFuncSetAttribute, self._function, attribute, shared)
                 self._shared = shared
         numbers = (table,), (ctypes.c_int64,)
         if together:
-            _call(driver.cuLaunchCooperativeKernel, self._function, *blocks, *threads, shared, stream, numbers)
+            call(driver.cuLaunchCooperativeKernel, self._function, *blocks, *threads, shared, stream, numbers)
         else:
-            _call(driver.cuLaunchKernel, self._function, *blocks, *threads, shared, stream, numbers, 0)
-
-
-def _call(function, *arguments):
-    from rnnkit.backends.cuda.memory.driver import call
-
-    return call(function, *arguments)
+            call(driver.cuLaunchKernel, self._function, *blocks, *threads, shared, stream, numbers, 0)

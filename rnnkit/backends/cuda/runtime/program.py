@@ -14,7 +14,7 @@ from rnnkit.backends.cuda.memory.availability import driver
 from rnnkit.backends.cuda.runtime.cost_model import GPU, LaunchConfig, Step, configs, costs, current_gpu
 from rnnkit.backends.cuda.runtime.launch import Function
 from rnnkit.backends.formulas.table import FORMULAS
-from rnnkit.backends.shared.call import GradientExecutor, Record, Result
+from rnnkit.backends.shared.call import Differentiable, GradientExecutor, Record, Result
 from rnnkit.backends.shared.failures import checked
 
 from rnnkit.compiler.ir.plan import (  # isort: skip
@@ -27,7 +27,7 @@ _ENTRY_ROWS = 8  # rows of threads in these sections
 
 
 @dataclass(eq=False)
-class CudaProgram:
+class CudaProgram(Differentiable):
     """A step's kernels that run over records."""
 
     plan: Plan
@@ -59,10 +59,6 @@ class CudaProgram:
         self._sizes = [math.prod(shape) for shape in plan.state_shapes]
         self._output = math.prod(plan.output_shape)
         self._late = any(b.kind == "result" for b in plan.buffers)
-
-    def differentiate(self) -> GradientExecutor:
-        assert self.gradient is not None, "only a step's own program has a gradient"
-        return self.gradient(self)
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """Return how the step runs and the plan in words; or graph and plan, the kernels that ran, or both."""

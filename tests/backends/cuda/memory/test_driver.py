@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rnnkit.backends.cuda.memory import array as cuda_memory
-from rnnkit.backends.cuda.memory import availability, staging
+from rnnkit.backends.cuda.memory import availability, driver
 
 HAS_PACKAGE = importlib.util.find_spec("numba_cuda") is not None
 
@@ -125,7 +125,7 @@ def test_bytes_go_up_and_down(gpu, rng, size):
     np.testing.assert_array_equal(cuda_memory.download(there, stream=3), a)
     copies = [call for call in gpu.calls if call[0] == "cuMemcpyAsync"]
     assert sum(count for _, count, _ in copies) == size
-    assert len(copies) == (-(-size // staging.PIECE) if size >= staging.LEAST else min(size, 1))
+    assert len(copies) == (-(-size // driver.PIECE) if size >= driver.LEAST else min(size, 1))
     assert {stream for _, _, stream in copies} <= {3}
 
 

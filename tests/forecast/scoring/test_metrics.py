@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from rnnkit.forecast.scoring.residual_tests import autocorrelation, ljung_box
+from rnnkit.forecast.scoring.metrics import autocorrelation, ljung_box
 
 
 def test_they_are_their_definitions(rng):
