@@ -14,11 +14,8 @@ from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
 from rnnkit.execution.tangents import Tangents
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import MERGES, Bidirectional
-from rnnkit.layers.dense import Dropout
 from rnnkit.layers.embedding import Embedding
-from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Memoryless
-from rnnkit.layers.noise import Noise
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support.bound_calls import mask_behind
 from rnnkit.layers.support.facts import reads_complex
@@ -205,14 +202,6 @@ def _traced(layer: Traced, call: Along) -> Dual:
     return Dual(traced(arrays), traced.along(arrays, tangents), pull)
 
 
-def _linear(layer: Layer, call: Along) -> Dual:
-    """Of a layer that multiplies x by numbers, without weights."""
-    x, more = call.given["x"], {"mask": call.mask}
-    y, back = layer.vjp(x, **more)
-    moved = _or_zeros(layer, call.moved["x"], x)
-    return Dual([y], [np.asarray(back(moved).x)], lambda d, e, _: ({}, {"x": [(back(d[0]).x, back(e[0]).x)]}))
-
-
 def _embedding(layer: Embedding, call: Along) -> Dual:
     ids, table = layer._ids(call.given["x"]), layer.weights["embeddings"]
 
@@ -337,5 +326,4 @@ _KINDS: dict[type, Callable[[Any, Along], Dual]] = {
     TimeDistributed: _in_steps,
     Embedding: _embedding,
     Assembled: _model,
-    **dict.fromkeys((Masking, Dropout, Noise), _linear),
 }

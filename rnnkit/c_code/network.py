@@ -163,18 +163,15 @@ class _Reader:
     # Layers
 
     def _model(self, layer, x):
-        graph = layer._graph
-        signals, _ = graph.begun(leaves(x), [])
-        for call in graph.calls:
-            one = graph.layers[call.layer]
+        def called(call, one, x, *_):
             if call.more:
                 raise self._refusal(one, f"is given {' and '.join(sorted(call.more))} by another layer")
             if call.training:
                 raise self._refusal(one, "is called with training=True")
-            found = leaves(self.call(one, mapped(call.x, signals.__getitem__)))
-            for number, signal in zip(call.outputs, found, strict=True):
-                signals[number] = signal
-        return mapped(graph.nesting, signals.__getitem__)
+            return self.call(one, x), None
+
+        signals, _ = layer._graph.through(leaves(x), [], False, called)
+        return mapped(layer._graph.nesting, signals.__getitem__)
 
     def _recurrent(self, layer, x):
         step = layer._execution.step

@@ -10,7 +10,6 @@ from rnnkit import losses as plain
 from rnnkit import targets
 from rnnkit.arrays import numbers_of
 from rnnkit.keras.naming import by_order, deserializer, namespace
-from rnnkit.layers.support.added_losses import OverBatch
 from rnnkit.layers.support.symbolic import SymbolicTensor, holds_symbols, resolved
 from rnnkit.serialization.registry import Configurable, find, is_elsewhere
 from rnnkit.steps.nesting import like
@@ -90,7 +89,7 @@ class Loss(Configurable):
 
 def noted(value) -> bool:
     """Return whether this is a symbolic tensor or an array of a tape, whose functions are recorded."""
-    return hasattr(type(value), "__rnnkit_array__") or isinstance(value, (SymbolicTensor, OverBatch))
+    return hasattr(type(value), "__rnnkit_array__") or isinstance(value, SymbolicTensor)
 
 
 class _Plain(Loss):

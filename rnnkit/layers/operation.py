@@ -13,7 +13,6 @@ from rnnkit.execution.array_functions import MixesRows, is_traceable
 from rnnkit.hints import Config, LayerOptions
 from rnnkit.layers.array_function import WholeArrays
 from rnnkit.layers.support import symbolic
-from rnnkit.layers.support.added_losses import OverBatch
 from rnnkit.layers.support.symbolic import SymbolicTensor
 from rnnkit.serialization.registry import find, name_of, reading, register, registered_name
 
@@ -43,6 +42,7 @@ class Operation(WholeArrays):
     arguments: Any
     keywords: Any
     _is_operation = True
+    _mixing: Exception | None = None  # of one over the whole batch in a `call`, for losses and weights: why
 
     def __init__(
         self,
@@ -60,6 +60,10 @@ class Operation(WholeArrays):
         self.arguments, self.keywords = list(arguments), dict(keywords or {})
         self._unbatched = tuple(unbatched)
         _resolved(operation)  # which refuses an unknown name
+
+    @property
+    def _reads_batch(self):
+        return self._mixing is not None
 
     def _result(self, arrays, mask, training):
         arguments = [_decoded(one, arrays) for one in self.arguments]
@@ -123,14 +127,19 @@ def record(name: str, arguments, keywords) -> Any:
     tensors: list[SymbolicTensor] = []
     given = [_encoded(one, tensors) for one in arguments]
     more = {key: _encoded(one, tensors) for key, one in keywords.items()}
-    unbatched = tuple(i for i, tensor in enumerate(tensors) if not tensor.batched)
-    layer = Operation(name, given, more, unbatched)
-    try:
-        return layer(tensors[0] if len(tensors) == 1 else tensors)
-    except MixesRows as error:
-        if not hasattr(symbolic.tracing.get(), "added"):  # no `call` is read
-            raise
-        return OverBatch(_resolved(name), arguments, keywords, error)
+    x = tensors[0] if len(tensors) == 1 else tensors
+    mixing = next((one.mixing for one in tensors if one.mixing is not None), None)
+    if mixing is None:
+        unbatched = tuple(i for i, tensor in enumerate(tensors) if not tensor.batched)
+        try:
+            return Operation(name, given, more, unbatched)(x)
+        except MixesRows as error:
+            if not hasattr(symbolic.tracing.get(), "added"):  # no `call` is read
+                raise
+            mixing = error.with_traceback(None)
+    layer = Operation(name, given, more, range(len(tensors)))
+    layer._mixing = mixing
+    return layer(x)
 
 
 _PLAIN = (bool, int, str, type(None))

@@ -18,7 +18,7 @@ from rnnkit.layers.support import entry
 from rnnkit.layers.support.added_losses import collecting
 from rnnkit.layers.support.device_transfer import first_on_device
 from rnnkit.layers.support.display import Text, layer_card, show_shape
-from rnnkit.layers.support.layer_tree import all_layers
+from rnnkit.layers.support.layer_tree import all_or_nothing
 from rnnkit.models.drawing import Arrow, Box, drawing
 from rnnkit.steps.nesting import mapped
 from rnnkit.training.trainable import Trainable
@@ -93,13 +93,8 @@ class Assembled(Trainable):
     @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return the mask of the last layer's output; a list of them for several outputs."""
-        kept = [(layer, layer._kept) for layer in all_layers(self) if hasattr(layer, "_kept")]
-        try:  # a mask may depend on outputs, so all layers run; their states are restored
-            with collecting():  # not the losses of a call
-                return self._with_mask(inputs, mask, False)[1]
-        finally:
-            for layer, states in kept:
-                layer._kept = states
+        with collecting(), all_or_nothing(self, is_tried=True):  # a mask may depend on outputs, so all layers run
+            return self._with_mask(inputs, mask, False)[1]
 
     # Display
 

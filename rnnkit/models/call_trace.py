@@ -113,10 +113,12 @@ class CallTrace:
         if isinstance(result, np.ndarray):
             result = self.constant(result)
         if not isinstance(result, SymbolicTensor):
-            raise getattr(result, "error", None) or TypeError(
+            raise TypeError(
                 f"expected the call of {self._layer.name!r} to return an array, or nested lists and dicts of arrays, "
                 f"got {type(result).__name__}"
             )
+        if result.mixing is not None:
+            raise result.mixing
         return result
 
     def _paths(self) -> list[str]:

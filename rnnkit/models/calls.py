@@ -73,33 +73,42 @@ class Calls:
 
     # Forwards: arrays and masks by number, those of the inputs first
 
-    def run(self, arrays: list, masks: list, training, wanted=None, given: Sequence = ()) -> tuple[Any, Any, list]:
-        """Run all calls; return the outputs, none of which is a given array, their masks, and what `pull` takes.
-
-        With the keywords `wanted` of a vjp, that is the pullback of each call and the nesting of its result.
-        """
+    def through(self, arrays: list, masks: list, training, by: Callable) -> tuple[list, list]:
+        """Return all arrays and masks: ``by(call, layer, x, mask, training, more)`` gives a call's result and mask."""
         values, masks = self.begun(arrays, masks)
-        pullbacks = []
         for call in self.calls:
-            layer, *arguments = self.given(call, values, masks, training)
-            result, result_mask, pullback = layer._with_mask(*arguments, wanted)
+            self.put(call, values, masks, *by(call, *self.given(call, values, masks, training)))
+        return values, masks
+
+    def run(self, arrays, masks, training, wanted, gradients: Callable, trained: Callable, dtype=None, given=()):
+        """Run all calls; return the outputs, none of which is a given array, their masks and, if wanted, the pullback.
+
+        `wanted` are the keywords of a vjp. `gradients` makes `Gradients` of what `pull` gives, and `trained` returns
+        the arrays through which the way leads to weights in training. The precision is that of the outputs, or a given
+        one.
+        """
+        pullbacks = []
+
+        def called(call, layer, *arguments):
+            result, mask, pullback = layer._with_mask(*arguments, wanted)
             if layer.activity_regularizer is not None:
                 pullback = regularized(layer, result, pullback)
-            self.put(call, values, masks, result, result_mask)
             if wanted is not None:
                 pullbacks.append((pullback, mapped(result, lambda _: None)))
-        return self.returned(values, given), self.masks_behind(masks), pullbacks
+            return result, mask
 
-    def pullback(self, outputs, dtype, pullbacks, gradients: Callable, trained: Callable) -> Pullback:
-        """Return the pullback of a `run`: `gradients` makes `Gradients` of what `pull` gives.
-
-        `trained` returns the arrays through which the way leads to weights in training.
-        """
+        values, masks = self.through(arrays, masks, training, called)
+        outputs, masks = self.returned(values, given), self.masks_behind(masks)
+        if wanted is None:
+            return outputs, masks, None
+        if dtype is None:
+            made = zip(self.calls, pullbacks, strict=True)
+            dtype = np.result_type(*(one.dtype for call, (one, _) in made if {*self.outputs} & {*call.outputs}))
 
         def pull(cotangents, trained=None):
             return gradients(*self.pull(pullbacks, cotangents, trained))
 
-        return Pullback(outputs, dtype, pull, lambda cotangents: pull(cotangents, trained()))
+        return outputs, masks, Pullback(outputs, dtype, pull, lambda cotangents: pull(cotangents, trained()))
 
     def given(self, call: Call, values, masks, training):
         """Return the layer of a call, its inputs, mask, training, and states, constants and other keywords."""

@@ -37,7 +37,6 @@ from rnnkit.layers.support.layer_tree import (
     put_arrays,
 )
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
-from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.sequence_calls import least_axes, nests
 from rnnkit.layers.support.symbolic import is_shape, leaves, shape_leaves
 from rnnkit.layers.support.weight_mapping import complex_names, sparse_names
@@ -46,7 +45,7 @@ from rnnkit.models.functional import Model
 from rnnkit.regularizers import L1L2, Regularizer
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.steps.cell import frozen
-from rnnkit.steps.nesting import leaves_of, mapped, shapes_mapped
+from rnnkit.steps.nesting import leaves_of, mapped, numbered, shapes_mapped
 from rnnkit.steps.weight_options import WeightOptions
 from rnnkit.training.of_batch import OfBatch
 from rnnkit.training.trainable import Trainable
@@ -690,16 +689,9 @@ def _called(member, given, training, wanted) -> tuple:
 
 def _stacked(found: list):
     """Return arrays that are nested alike, stacked along an axis in front."""
-    first = found[0]
-    if first is None:
-        return None
-    if isinstance(first, dict):
-        return {name: _stacked([one[name] for one in found]) for name in first}
-    if isinstance(first, (list, tuple)):
-        return type(first)(_stacked([one[i] for one in found]) for i in range(len(first)))
-    if isinstance(first, RowGradient):
-        return np.stack([np.asarray(one) for one in found])
-    return np.stack(found)
+    each = [leaves_of(one) for one in found]
+    stacks = [None if one[0] is None else np.stack(list(map(np.asanyarray, one))) for one in zip(*each, strict=True)]
+    return mapped(numbered(found[0]), stacks.__getitem__)
 
 
 def _pairs(given, like):

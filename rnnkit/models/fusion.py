@@ -39,14 +39,12 @@ class Fused(WholeArrays):
         self.built = True
 
     def _result(self, arrays, mask, training):
-        values, masks = self.graph.begun(arrays, [])
-        for call in self.graph.calls:
-            layer, x, _, train, _ = self.graph.given(call, values, masks, training)
+        def called(call, layer, x, mask, training, more):
             if not isinstance(layer, WholeArrays):  # it refuses some shapes that NumPy's functions take
                 layer._check_shape(layer._shape(mapped(x, lambda one: (None, *one.shape[1:]))))
-            found = mapped(layer._result(x, None, train), lambda one: _laid_out(one) if _is_view(one) else one)
-            self.graph.put(call, values, masks, found, None)
-        return self.graph.returned(values)
+            return mapped(layer._result(x, None, training), lambda one: _laid_out(one) if _is_view(one) else one), None
+
+        return self.graph.returned(self.graph.through(arrays, [], training, called)[0])
 
     def _lines(self):
         return tuple(line for layer in self._functions for line in layer._lines())
@@ -61,9 +59,8 @@ class Fused(WholeArrays):
             with contextlib.suppress(Exception):  # the layer in which it is tells of it
                 return super()._with_mask(x, mask, training, more, wanted)
         masks = [None] * len(x) if mask is None else mask
-        outputs, masks, pullbacks = self.graph.run(x, masks, training, wanted)
         gradients = lambda d, weights, states: Gradients(weights, [d[number] for number in self.graph.inputs])
-        return outputs, masks, wanted and self.graph.pullback(outputs, self.dtype, pullbacks, gradients, set)
+        return self.graph.run(x, masks, training, wanted, gradients, set, self.dtype)
 
 
 def fused(graph: Calls, tensors: list[SymbolicTensor]) -> Calls:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Unpack
 
-import numpy as np
-
 from rnnkit.hints import LayerOptions
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support.added_losses import calling_parts
@@ -76,13 +74,8 @@ class GraphModel(Assembled):
         with calling_parts(self):
             arrays, masks = self._entered(inputs, mask)
             graph = self._graph.fused
-            outputs, masks, pullbacks = graph.run(arrays, masks, training, wanted)
-        if wanted is None:
-            return outputs, masks, None
-        last = set(graph.outputs)
-        ends = [one for call, (one, _) in zip(graph.calls, pullbacks, strict=True) if last & set(call.outputs)]
-        dtype, gradients = np.result_type(*(one.dtype for one in ends)), partial(self._gradients, graph, by_name)
-        return outputs, masks, graph.pullback(outputs, dtype, pullbacks, gradients, partial(self._trained, graph))
+            own = partial(self._gradients, graph, by_name), partial(self._trained, graph)
+            return graph.run(arrays, masks, training, wanted, *own)
 
     def _gradients(self, graph: Calls, by_name, d, weights, states) -> Gradients:
         found: Any = d[: len(graph.inputs)]

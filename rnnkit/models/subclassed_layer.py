@@ -460,13 +460,10 @@ class SubclassedLayer(Layer):
         """Return a call's result, its mask and, with the keywords `wanted` of a vjp, its pullback, else None."""
         with calling_parts(self):
             trace, arrays, all_arrays, masks = self._entered(given)
-            graph = trace.graph.fused
-            outputs, masks, pullbacks = graph.run(all_arrays, masks, given.training, wanted, arrays)
-            mask = self._mask_of(given, masks)
-        if wanted is None:
-            return (outputs if trace.dtypes else None), mask, None
-        gradients, trained = (functools.partial(one, given, trace) for one in (self._gradients, self._trained))
-        return outputs, mask, graph.pullback(outputs, self.dtype, pullbacks, gradients, trained)
+            own = [functools.partial(one, given, trace) for one in (self._gradients, self._trained)]
+            ways = *own, self.dtype, arrays
+            outputs, masks, pullback = trace.graph.fused.run(all_arrays, masks, given.training, wanted, *ways)
+            return (None if wanted is None and not trace.dtypes else outputs), self._mask_of(given, masks), pullback
 
     def _mask_of(self, given: CallArguments, masks):
         """Return the mask of a call's result; `masks` are those that the layers inside give."""
@@ -479,7 +476,7 @@ class SubclassedLayer(Layer):
         """Return the output's mask: the input's with `supports_masking`, else that of the layer of the output."""
         if self.supports_masking:
             return mask
-        with collecting():  # not the losses of a call
+        with collecting(), all_or_nothing(self, is_tried=True):  # not the losses of a call, nor its other effects
             return self._run(CallArguments(given_call(self), inputs, {}, {}, mask, False))[1]
 
     # Gradients

@@ -291,3 +291,48 @@ def test_the_losses_are_those_of_the_last_call_also_where_it_is_repeated():
     for k in range(20):
         assert (found(X, training=k % 3 == 0) == 2 * X).all()
         assert len(found.losses) == (k % 3 == 0)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_mask_changes_neither_states_nor_weights(inside):
+    class Counts(keras.layers.Layer):
+        def build(self, shape):
+            self.count = self.add_weight(shape=(), initializer="zeros", trainable=False, name="count")
+            self.recurrent = layers.GRU(2, stateful=True, return_sequences=True)
+
+        def call(self, x, mask=None):
+            self.count.assign_add(1)
+            return self.recurrent(x, mask=mask)
+
+    x, mask = np.ones((2, 3, 4), "float32"), np.array([[1, 1, 0], [1, 0, 1]], bool)
+    counts = Counts()
+    given = keras.Input((3, 4), batch_size=2)
+    found = keras.Model(given, counts(given)) if inside else counts
+    now = lambda: [counts.count.numpy(), *np.ravel(counts.recurrent.states)]
+    for _ in range(5):
+        found(x)
+        before = now()
+        assert (found.compute_mask(x, mask) == mask).all()
+        assert before == now()
+    assert counts.count.numpy() == 5
+
+
+def test_a_call_that_adds_losses_is_read_once():
+    read = []
+
+    class Adds(keras.layers.Layer):
+        def call(self, x):
+            read.append(x)
+            self.add_loss(np.mean(x**2))
+            return 2 * x
+
+    x = keras.Input((6,))
+    layer = Adds()
+    found = keras.Model(x, layer(x))
+    y = found(X)
+    count = len(read)
+    for k in range(1, 20):
+        assert (found(k * X) == k * y).all()
+        np.testing.assert_allclose(found.losses, np.mean((k * X) ** 2), rtol=1e-5)
+        assert (layer(X) == y).all()
+    assert len(read) == count

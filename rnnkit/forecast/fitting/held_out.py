@@ -12,8 +12,9 @@ from rnnkit.forecast.data.history import History
 _SEVERAL, _WEEK = 3, 7  # held-out ends per series, and where several seasons are apart
 _ENOUGH, _MANY = 40, 10_000  # held-out ends in all, for few series and for many
 _STEPS = 20_000  # in all held-out ends of few series
-_LEADS, _MOST = 8, 24  # of a held-out end: one and a half seasons, within these
+_LEADS, _MOST, _LONGEST = 8, 24, 200  # of a held-out end: one and a half seasons, within the first two, or a whole one
 _BELIEVED = 12  # weight of the normal distribution, in errors
+_OF_ALL = 100  # weight of the errors of all leads at each, in errors
 _OF_THAT_TIME = 0.75  # share of the errors that all series have in common
 
 
@@ -45,7 +46,8 @@ class Ends(NamedTuple):
         few = min(-(-_ENOUGH // count), _STEPS // steps)
         several = 1 if once else max(few, min(_SEVERAL, -(-_MANY // count)))
         if apart and not once:
-            several = max(min(several, _WEEK), min(_WEEK, -(-_ENOUGH * _WEEK // count)))
+            most = min(_WEEK, max(_SEVERAL, 2 * _WEEK * _MOST // leads))  # a week of half hours
+            several = max(min(several, most), min(most, -(-_ENOUGH * most // count)))
         step = np.maximum(held if several <= _SEVERAL or apart else held // 4, 1)
         origins = lengths - held - step * np.arange(several)[:, None]  # (K, N)
         known = np.pad(np.cumsum(~np.isnan(history.values), axis=1), ((0, 0), (1, 0)))
@@ -59,57 +61,52 @@ class Ends(NamedTuple):
         return cls(series, history.until(series, ends), came)
 
 
-def centred(errors) -> np.ndarray:
-    """Return errors at held-out ends ``(R, L)``, NaN where unknown, without most of the median of each lead.
+def leads_of(season: int, apart: bool = False) -> int:
+    """Return the number of leads to test: one and a half seasons, from 8 to 24, or a longer season that is `apart`.
 
-    What all series have in common at their ends may be of that time alone.
+    Where ends follow each other by whole seasons, each lead has its own place in the season.
     """
-    if not len(errors):
-        return errors
-    middle = np.maximum((~np.isnan(errors)).sum(axis=0) - 1, 0) // 2
-    return errors - _OF_THAT_TIME * np.take_along_axis(np.sort(errors, axis=0), middle[None], axis=0)
+    return max(min(max(_LEADS, season + season // 2), _MOST), min(season, _LONGEST) if apart else 0)
 
 
-def leads_of(season: int) -> int:
-    """Return the number of leads to test: one and a half seasons, from 8 to 24."""
-    return min(max(_LEADS, season + season // 2), _MOST)
+def by_lead(errors, alone: bool = False) -> np.ndarray:
+    """Return errors ``(N, L)`` as rows of each lead ``(L, N)``, in order; NaN where unknown or infinite, at the end.
+
+    What all series have in common at their ends may be of that time `alone`: most of the median of each lead is left
+    out then.
+    """
+    rows = np.sort(np.where(np.isfinite(errors), errors, np.nan).T, axis=1)
+    if not alone or not rows.size:
+        return rows
+    middle = np.maximum((~np.isnan(rows)).sum(axis=1) - 1, 0) // 2
+    return rows - _OF_THAT_TIME * np.take_along_axis(rows, middle[:, None], axis=1)
 
 
-class Calibration(NamedTuple):
-    """Errors of forecasts at held-out ends for each lead, in units of the models' spreads."""
+def quantiles(errors, probabilities, h: int) -> np.ndarray:
+    """Return quantiles of errors by lead ``(L, N)`` at the steps ahead ``(Q, H)``, in the same units.
 
-    errors: np.ndarray  # (L, N), in order, NaN at the end of a row
-    counts: np.ndarray  # (L,)
-
-    @classmethod
-    def of(cls, errors) -> Calibration:
-        """Make a calibration of errors ``(N, L)``, NaN where unknown."""
-        errors = np.sort(np.where(np.isfinite(errors), errors, np.nan).T, axis=1)
-        counts = (~np.isnan(errors)).sum(axis=1)
-        return cls(errors[:, : max(int(counts.max(initial=0)), 1)], counts)
-
-    def quantiles(self, probabilities, h: int) -> np.ndarray:
-        """Return quantiles of the errors ``(Q, H)``, in the same units.
-
-        Of n errors, that of rank ``p (n + 1)`` is the quantile: the next error lies below it with probability p if
-        errors are exchangeable (Lei et al. 2018, "Distribution-free predictive inference for regression", section 2; by
-        lead and on both sides as Romano, Patterson and Candès 2019, "Conformalized quantile regression", section 4).
-        With few errors, the quantiles are blended with those of a normal distribution of the size of all leads' errors.
-        Leads after the last one with an error have its quantiles.
-        """
-        power = (np.nansum(self.errors**2) + _BELIEVED) / (self.counts.sum() + _BELIEVED)
-        believed = np.sqrt(power) * ndtri((np.arange(_BELIEVED) + 0.5) / _BELIEVED)
-        found = np.empty((len(probabilities), len(self.counts)))
-        for lead, (row, count) in enumerate(zip(self.errors, self.counts, strict=True)):
-            found[:, lead] = _quantiles(np.sort(np.concatenate([row[:count], believed])), probabilities)
-        return found[:, np.minimum(np.arange(h), len(self.counts) - 1)]
+    Of n errors, that of rank ``p (n + 1)`` is the quantile: the next error lies below it with probability p if errors
+    are exchangeable (Lei et al. 2018, "Distribution-free predictive inference for regression", section 2; by lead and
+    on both sides as Romano, Patterson and Candès 2019, "Conformalized quantile regression", section 4). The errors of
+    each lead are blended with those of all leads and with a normal distribution of their size, which goes on beyond
+    the extremes. Leads after the last one have its quantiles.
+    """
+    every, probabilities = errors[~np.isnan(errors)], np.asarray(probabilities)
+    power = (np.sum(every**2) + _BELIEVED) / (len(every) + _BELIEVED)
+    normal = np.sqrt(power) * ndtri(evenly(_BELIEVED))
+    of_all = np.quantile(np.concatenate([every, normal]), evenly(_OF_ALL), method="hazen")
+    found = np.empty((len(probabilities), len(errors)))
+    for lead, row in enumerate(errors):
+        known = row[~np.isnan(row)]
+        count = len(known) + _BELIEVED
+        inner = np.clip(ranks := probabilities * (count + 1), 1, count)
+        edge = ndtri(inner / (count + 1))
+        beyond = np.where(ranks == inner, 1.0, ndtri(probabilities) / np.where(edge == 0, 1.0, edge))
+        blend = np.concatenate([known, of_all, normal])
+        found[:, lead] = np.quantile(blend, (inner - 0.5) / count, method="hazen") * np.maximum(beyond, 1.0)
+    return found[:, np.minimum(np.arange(h), len(errors) - 1)]
 
 
-def _quantiles(ordered, probabilities) -> np.ndarray:
-    """Return the quantiles of rank ``p (n + 1)``, interpolated; beyond the extremes, those of a normal distribution."""
-    count = len(ordered)
-    ranks = np.asarray(probabilities) * (count + 1)
-    inner = np.interp(ranks, np.arange(1, count + 1), ordered)
-    edge = ndtri(np.clip(ranks, 1, count) / (count + 1))
-    beyond = np.where((ranks < 1) | (ranks > count), ndtri(probabilities) / np.where(edge == 0, 1.0, edge), 1.0)
-    return inner * np.maximum(beyond, 1.0)
+def evenly(count: int) -> np.ndarray:
+    """Return evenly spaced probabilities, whose quantiles stand for a distribution."""
+    return (np.arange(count) + 0.5) / count

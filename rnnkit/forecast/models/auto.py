@@ -14,7 +14,7 @@ import numpy as np
 from rnnkit.arguments import whole
 from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.held_out import Calibration, Ends, centred, leads_of
+from rnnkit.forecast.fitting.held_out import Ends, by_lead, evenly, leads_of
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, periods_of
 from rnnkit.forecast.models import demand
 from rnnkit.forecast.models.autoregression import Autoregression, able
@@ -59,7 +59,7 @@ _WIDER = 1.03  # later errors over those at a series' only end, which its weight
 _GRID = np.linspace(0.0, 1.0, 41)  # candidate shares
 _MODELS: Any = ("theta", "smoothing", "last cycle", "autoregression", "network")
 _POINTS = (None, "mean", "median")
-_EVENLY = (np.arange(20) + 0.5) / 20  # probabilities of quantiles whose mean is that of the distribution
+_EVENLY = evenly(20)  # probabilities of quantiles whose mean is that of the distribution
 
 
 @with_arguments
@@ -84,8 +84,9 @@ class Auto(Together):
     autoregression of a growing series may explode. The network has one share for all series: 0.4 where its errors are
     those of the others, with odds inverse to the square of their ratio, at most 0.4 without a season, and with
     covariates the share of the least absolute error. The errors also give the bands: split conformal prediction by lead
-    (Romano, Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in units of the models'
-    spreads, and without three quarters of their median at each lead.
+    (Romano, Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in units of the
+    spread that the models expect and of how far they are apart, and without three quarters of their median at each
+    lead. Where a lead has few errors, its quantiles are drawn to those of all leads.
 
     Intermittent series, with 1.32 steps or more from demand to demand (Syntetos, Boylan and Croston 2005), are forecast
     apart, unless a season explains most of their variance or there are covariates, and so are those that have ended, by
@@ -234,13 +235,13 @@ class Auto(Together):
 
     def _stages(self, history: History) -> int:
         count = len(history.lengths)
-        epochs = self._network(1, 1).epochs_for(count) if _networked(*_size(history)) else 0
-        return 2 + epochs  # one stage for the other models
+        networked = count >= _PANEL or history.covariates is not None
+        return 2 + (self._network(1, 1).epochs_for(count) if networked else 0)  # one stage for the other models
 
     def _learned(self, series: Blocks, progress: Progress = None):
         self.models = _MODELS  # not those of a file
         seasons = self._seasons_of(series)
-        leads = leads_of(seasons[0])
+        leads = leads_of(seasons[0], are_apart(seasons))
         series, demands = demand.split(series, seasons[0])
         counts, steps, beside = zip(*series.map(_size), strict=True)
         count = sum(counts)
@@ -249,7 +250,7 @@ class Auto(Together):
             none = {"weights": np.zeros((0, len(_FITTED) - 1)), "shares": np.zeros((0, leads))}
             none["held out"] = np.zeros((0, len(self._tried)))
             return [none for _ in counts], panel
-        networked = _networked(count, 0, beside[0])
+        networked = count >= _PANEL or beside[0]
         held_out = series.made(_held_out, self.copy(), seasons, leads, networked, count, sum(steps))
         usual = _usual_errors(held_out.map(_relative))
         if 1 < seasons[-1] <= _KNOWN and count < _PANEL:
@@ -263,24 +264,24 @@ class Auto(Together):
             network = self._network(seasons[0], leads)
             seen, begun = ahead_of_ends(network, held_out.made(attrgetter("ends")), progress)
             other = np.concatenate([ahead.forecast - came for ahead, came in seen])
-            share = _share(off, other) if beside[0] else _usual_share(off, other)
+            share = (_share if beside[0] else _usual_share)(*_in_units(off, other))
             if seasons[0] == 1 and not beside[0]:
                 share = min(share, _USUAL)  # as all trends may break after the ends
             panel["network share"] = np.array([share])
-            off = (1 - share) * off + share * other
-            spread = (1 - share) * spread + share * np.concatenate([absolute(ahead) for ahead, _ in seen])
+            own_spread = np.concatenate([absolute(ahead) for ahead, _ in seen])
+            off, spread = _mixed([1 - share, share], [off, other], [spread, own_spread])
             if share:
                 own, shared = network.learned(series, progress, begun)
                 for rows, more in zip(found, own, strict=True):
                     rows |= {f"network/{name}": array for name, array in more.items()}
                 panel |= {f"network/{name}": array for name, array in shared.items()}
-        calibration = Calibration.of(centred(-off * (_WIDER if networked else 1.0) / _positive(spread)))
+        panel["errors"] = by_lead(-off * (_WIDER if networked else 1.0) / _positive(spread), alone=True)
         ends = np.cumsum([len(one) for one in errors])[:-1]
-        both = zip(np.split(other, ends), np.split(off, ends), strict=True)
-        for rows, part, size, last in zip(found, held_out.map(_scores), counts, both, strict=True):
-            places, score = part
-            rows["held out"] = np.stack([*score, *(_mean_size(one, places, size) for one in last)], axis=1)
-        return found, panel | calibration._asdict()
+        places = held_out.map(attrgetter("ends.series"))
+        for rows, part, *last in zip(found, places, np.split(other, ends), np.split(off, ends), strict=True):
+            score = rows["held out"]
+            rows["held out"] = np.stack([*score.T, *(_mean_size(one, part, len(score)) for one in last)], axis=1)
+        return found, panel
 
     def _completed(self, history: History, found, panel):
         periods = periods_of(panel["season"])
@@ -381,8 +382,8 @@ class Auto(Together):
         network = self._network(self._periods[0], int(self._panel["leads"]))
         fitted = Fitted(below("network/", self._model), below("network/", self._panel))
         other = network.ahead(history, fitted, h)
-        forecast = (1 - share) * ahead.forecast + share * other.forecast
-        return Ahead(forecast, (1 - share) * ahead.spread + share * absolute(other), ahead.of_logarithms)
+        both = [ahead.forecast, other.forecast], [ahead.spread, absolute(other)]
+        return Ahead(*_mixed([1 - share, share], *both), ahead.of_logarithms)
 
     def _components(self, history):
         parts = lambda values: self._smoothing_parts(values, history.lengths)
@@ -415,9 +416,8 @@ class Auto(Together):
         found = self._by_all(self._periods, History(values, lengths), fitted, h)
         weights = np.where(np.isnan(found[0]), 0.0, weights)  # within, a model may have no forecast of the first steps
         total = weights.sum(axis=0)
-        sums = np.where(weights > 0, weights * found, 0.0).sum(axis=1)
-        forecast, spread = np.where(total > 0, sums / np.where(total > 0, total, 1.0), np.nan)
-        return Ahead(forecast, spread, np.zeros(len(values), bool))
+        weights = weights / np.where(total > 0, total, np.nan)
+        return Ahead(*_mixed(weights, *np.where(weights > 0, found, 0.0)), np.zeros(len(values), bool))
 
     def _by_all(self, periods, history: History, fitted, h: int | None) -> np.ndarray:
         """Return the forecasts of the models but the network, and their spreads ``(2, M, N, H)``."""
@@ -468,11 +468,6 @@ def _size(history: History) -> tuple[int, int, bool]:
     return len(history.lengths), int(history.lengths.sum()), history.covariates is not None
 
 
-def _networked(series: int, steps: int, covariates: bool) -> bool:
-    """Return whether there are enough series, or covariates, to train a network."""
-    return covariates or series >= _PANEL
-
-
 class _HeldOut(NamedTuple):
     """Forecasts of the ends of N series by all models but the network, fitted without these ends."""
 
@@ -520,14 +515,6 @@ def _relative(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
     return np.minimum(found, _WORST), values
 
 
-def _scores(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
-    """Return the series of each end ``(R,)``, and the models' mean absolute errors at their ends ``(M, N)``."""
-    places, count = held_out.ends.series, len(held_out.able)
-    scores = np.stack([_mean_size(errors, places, count) for errors in held_out.errors])
-    scores[-1, ~(held_out.able | held_out.short)] = np.nan  # without the autoregression
-    return places, scores
-
-
 def _mean_size(errors, series, count: int) -> np.ndarray:
     """Return the mean absolute error of each of `count` series ``(N,)``, from ends ``(R, L)`` of `series` ``(R,)``."""
     known = ~np.isnan(errors)
@@ -558,13 +545,25 @@ def _combined(held_out: _HeldOut, usual) -> tuple[np.ndarray, np.ndarray, dict[s
     able, short = held_out.able[:, None], held_out.short[:, None]
     share, without = np.where(able, share, short), np.where(able[places], without, short[places])
     each = _of_all(others[places], without)
-    errors, spread = ((each * one).sum(axis=0) for one in (held_out.errors, held_out.spread))
-    return errors, spread, {"weights": others, "shares": share, "near": held_out.near}
+    errors, spread = _mixed(each, held_out.errors, held_out.spread)
+    scores = np.stack([_mean_size(one, places, len(able)) for one in held_out.errors], axis=1)
+    scores[~(able | short)[:, 0], -1] = np.nan  # without the autoregression
+    return errors, spread, {"weights": others, "shares": share, "near": held_out.near, "held out": scores}
 
 
 def _of_all(others, shares) -> np.ndarray:
     """Return the weights ``(M, N, L)`` of all models, from the others' and the autoregression's shares by lead."""
     return np.concatenate([others.T[..., None] * (1 - shares), shares[None]])
+
+
+def _mixed(weights, forecasts, spreads) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weighted mean of forecasts, or of their errors, and its spread.
+
+    That has the two parts of a mixture's: the models' own ones in the mean, and how far the models are apart.
+    """
+    weighted = lambda parts: sum(weight * part for weight, part in zip(weights, parts, strict=True))
+    mean = weighted(forecasts)
+    return mean, np.hypot(weighted(spreads), weighted(abs(one - mean) for one in forecasts))
 
 
 def _shares(held_out: _HeldOut, others, usual) -> tuple[np.ndarray, np.ndarray]:
@@ -670,13 +669,12 @@ def _in_units(errors, other) -> tuple[np.ndarray, np.ndarray]:
 
 def _share(errors, other) -> float:
     """Return the share of another model beside a first one of least absolute error, from their errors ``(R, L)``."""
-    errors, other = _in_units(errors, other)
     sizes = [np.abs((1 - share) * errors + share * other).sum() for share in _GRID]
     return float(_GRID[np.argmin(sizes)])
 
 
 def _usual_share(errors, other) -> float:
     """Return the share of another model from the ratio of its mean absolute error to that of the first one."""
-    errors, other = (np.abs(one).sum() for one in _in_units(errors, other))
+    errors, other = np.abs(errors).sum(), np.abs(other).sum()
     odds = _USUAL / (1 - _USUAL) * (errors / other if other else 1.0) ** _NETWORK_POWER
     return float(odds / (1 + odds))

@@ -12,7 +12,7 @@ import numpy as np
 from rnnkit.arguments import whole
 from rnnkit.callbacks.stages import progress_bar
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.held_out import Calibration, Ends, leads_of
+from rnnkit.forecast.fitting.held_out import Ends, by_lead, leads_of
 from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted, with_arguments
 from rnnkit.forecast.models.normalization import completed
 from rnnkit.forecast.models.smoothed_network import FEWEST, LAYERS, SmoothedNetwork
@@ -115,7 +115,7 @@ class GlobalRNN(Together):
             seen, begun = ahead_of_ends(network, ends, progress)
             off = np.concatenate([errors_in_spreads(ahead, came) for ahead, came in seen])
         found, panel = network.learned(series, progress, begun)
-        return found, panel | sizes | Calibration.of(off)._asdict()
+        return found, panel | sizes | {"errors": by_lead(off)}
 
     def _stages(self, history: History) -> int:
         sizes = {"season": np.array(1), "leads": np.array(1)}

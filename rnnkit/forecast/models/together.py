@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.held_out import Calibration
+from rnnkit.forecast.fitting.held_out import quantiles
 from rnnkit.forecast.fitting.profiles import periods_of
 from rnnkit.forecast.fitting.season import elected, season_votes
 from rnnkit.forecast.models.forecaster import Ahead, Fitted, Forecaster
@@ -56,9 +56,8 @@ class Together(Forecaster):
         return self._ahead_of(history)
 
     def _deviations(self, ahead: Ahead, probabilities) -> np.ndarray:
-        calibration = Calibration(self._panel["errors"], self._panel["counts"])
         leads = 1 if ahead.inside else ahead.spread.shape[1]
-        off = calibration.quantiles(probabilities, leads)[:, None] * ahead.spread
+        off = quantiles(self._panel["errors"], probabilities, leads)[:, None] * ahead.spread
         return np.where(ahead.of_logarithms[:, None], np.clip(off, -_FURTHEST, _FURTHEST), off)
 
     def _recalled(self, history: History, found: Rows, panel: Rows) -> Self:

@@ -6,19 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from rnnkit.circumstances import circumstances, within
-from rnnkit.layers.support import symbolic
 from rnnkit.layers.support.layer_tree import all_layers, all_or_nothing
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.row_gradient import added_up
-from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
+from rnnkit.layers.support.symbolic import leaves
 from rnnkit.opaque import opaque
-from rnnkit.steps.nesting import mapped
 
 _collected: ContextVar[Collected | None] = ContextVar("rnnkit added losses", default=None)
 
@@ -63,6 +60,8 @@ def kept(layer) -> Iterator[Collected]:
         return
     with collecting() as found:
         yield found
+    if found and found.recording is not None:
+        found.recording.refuse("it leaves losses")
     keep(layer, found)
     layer._call_runner.pause(layer, bool(found))
 
@@ -80,7 +79,7 @@ def keep(layer, found: list[Added]) -> None:
     for added in found:
         by_owner.setdefault(added.owner, []).append(added.value)
     for owner, values in by_owner.items():
-        owner._added_losses = values
+        vars(owner)["_added_losses"] = values  # no attribute by which calls differ
     for one in all_layers(layer):
         if one not in by_owner:
             vars(one).pop("_added_losses", None)
@@ -136,55 +135,6 @@ def with_penalty(layer, call, arguments, keywords) -> Any:
         found = call(layer, *arguments, **keywords)
         regularized(layer, found)
     return found
-
-
-class OverBatch(np.lib.mixins.NDArrayOperatorsMixin):
-    """A function of the whole arrays of a batch in a `call`, such as a mean over all rows: for losses and weights."""
-
-    def __init__(self, function, arguments, keywords, error):
-        self.function, self.given, self.error = function, mapped((arguments, keywords), symbolic.resolved), error
-
-    def __array__(self, dtype=None, copy=None):
-        raise self.error.with_traceback(None)
-
-    __bool__ = __float__ = __int__ = __len__ = __iter__ = __array__
-
-    def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
-        return OverBatch(getattr(ufunc, method), inputs, keywords, self.error)
-
-    def __array_function__(self, function, types, arguments, keywords):
-        return OverBatch(function, arguments, keywords, self.error)
-
-    def __getitem__(self, key):
-        return OverBatch(lambda x: x[key], (self,), {}, self.error)
-
-    def astype(self, dtype):
-        """Return the value as `numpy.ndarray.astype` does."""
-        return OverBatch(lambda x: x.astype(dtype), (self,), {}, self.error)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the value."""
-        return np.shape(self.value({id(one): np.ones([n or 2 for n in one.shape]) for one in tensors_in(self)}))
-
-    def value(self, known: dict[int, Any]) -> Any:
-        """Return the value for arrays by the ids of their symbolic tensors."""
-        arguments, keywords = mapped(self.given, partial(value_of, known=known))
-        return self.function(*arguments, **keywords)
-
-
-def tensors_in(nested) -> Iterator[SymbolicTensor]:
-    """Yield the symbolic tensors in nested values."""
-    for one in leaves(nested):
-        if isinstance(one, OverBatch):
-            yield from tensors_in(one.given)
-        elif isinstance(one, SymbolicTensor):
-            yield one
-
-
-def value_of(one, known: dict[int, Any]) -> Any:
-    """Return the value of a number over the batch, of a symbolic tensor, or of anything else, which is its own."""
-    return one.value(known) if isinstance(one, OverBatch) else known.get(id(one), one)
 
 
 def unregularized(layer) -> Any:

@@ -88,19 +88,23 @@ def build_with(layer: Any, shape: Any, dtype: Any) -> None:
 
 
 @contextlib.contextmanager
-def all_or_nothing(layer: Any) -> Iterator[None]:
-    """Leave a layer and those inside as they were if what is done inside fails."""
+def all_or_nothing(layer: Any, is_tried: bool = False) -> Iterator[None]:
+    """Leave a layer and those inside as they were if what is done inside fails; if it `is_tried`, but for building."""
     before = [
         (one, one.built, getattr(one, "_kept", None), one._held_weights((one,)).moving()) for one in all_layers(layer)
     ]
+    is_done = False
     try:
         yield
+        is_done = not is_tried
     except BaseException:
-        for one, built, kept, moving in before:
+        for one, built, _, _ in before:
+            if one.built and not built:
+                one._forget()
+        raise
+    finally:
+        for one, _, kept, moving in () if is_done else before:
             if getattr(one, "_kept", None) is not kept:
                 one._kept = kept
             if moving:
                 held_by(one).put(moving)
-            if one.built and not built:
-                one._forget()
-        raise

@@ -68,6 +68,11 @@ class SymbolicTensor(ArrayMethods):
         """Return whether it has a batch axis; weights of a user's class of layers have none."""
         return self.node.batched
 
+    @property
+    def mixing(self) -> Exception | None:
+        """Return why it isn't one of rows, if it was computed over the whole batch."""
+        return getattr(self.node.layer, "_mixing", None)
+
     def __getitem__(self, key: Any) -> Any:
         return RECORD[0]("item", (self, key), {})
 
@@ -87,25 +92,23 @@ class SymbolicTensor(ArrayMethods):
     __int__ = __index__ = __complex__ = __float__
 
     def _no_number(self, what, instead):
-        raise TypeError(
+        raise self.mixing or TypeError(
             f"expected an array with values for {what}, got the symbolic tensor {self.name!r}, which stands for arrays "
             f"to come: write {instead}"
         )
 
     def __iter__(self) -> Any:
-        raise TypeError(
+        raise self.mixing or TypeError(
             f"expected several arrays, the symbolic tensor {self.name!r} is one; a recurrent layer gives its states "
             "too with return_state=True"
         )
 
     def __array__(self, dtype: DType = None, copy: Any = None) -> Any:
-        raise TypeError(
+        raise self.mixing or TypeError(
             f"expected an array, got the symbolic tensor {self.name!r}; give it to a layer, or call a Model"
         )
 
     def __array_ufunc__(self, ufunc: Any, method: Any, *inputs: Any, **keywords: Any) -> Any:
-        if any(type(one).__name__ == "OverBatch" for one in inputs):
-            return NotImplemented
         if method not in ("__call__", "reduce", "accumulate") or keywords.get("out") is not None:
             raise TypeError(f"expected np.{ufunc.__name__} without out= of a symbolic tensor; give the result a name")
         inputs = tuple(resolved(one) for one in inputs)
@@ -118,8 +121,6 @@ class SymbolicTensor(ArrayMethods):
         return RECORD[0](name, inputs, keywords)
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
-        if any(one.__name__ == "OverBatch" for one in types):
-            return NotImplemented
         if function in (np.shape, np.ndim):
             return getattr(self, function.__name__)
         return RECORD[0](f"{function.__module__}:{function.__name__}", arguments, keywords)
@@ -173,7 +174,10 @@ class Node:
         options: dict[str, Any] | None = None,
     ):
         self.layer, self.x, self.more, self.training, self.options = layer, x, more or {}, training, options or {}
-        self.batched = any(tensor.batched for tensor in self.read()) if layer is not None else batched
+        whole = getattr(layer, "_unbatched", ())  # places of arrays that have no batch axis for the layer
+        if layer is not None:
+            batched = any(one.batched for i, one in enumerate(self.read()) if i not in whole)
+        self.batched = batched
         self.outputs: list[SymbolicTensor] = []
         self.order = next(_order)
 
@@ -335,10 +339,12 @@ def _tensors(layer, name, nested):
         if trace is not None and isinstance(leaf, np.ndarray):
             leaf = trace.constant(leaf)
         if not isinstance(leaf, SymbolicTensor):
-            raise getattr(leaf, "error", None) or TypeError(
+            raise TypeError(
                 f"expected {name} of {layer.name!r} to hold symbolic tensors only, got {type(leaf).__name__}; make "
                 "it an rk.Input"
             )
+        if leaf.mixing is not None and not getattr(layer, "_reads_batch", False):
+            raise leaf.mixing
         return leaf
 
     return mapped(nested, tensor)

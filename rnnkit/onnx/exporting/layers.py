@@ -16,7 +16,7 @@ from rnnkit.layers.multi_head_attention import MultiHeadAttention
 from rnnkit.layers.noise import Noise
 from rnnkit.layers.over_axes import OverAxes
 from rnnkit.layers.support.facts import built_shape
-from rnnkit.layers.support.symbolic import leaves, mapped
+from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.call_arguments import CallArguments, given_call
 from rnnkit.models.call_trace import CallTrace
@@ -107,26 +107,19 @@ def _ensemble(layer: Ensemble, writing: Writing, call: Call):
 @written.register
 def _model(model: GraphModel, writing: Writing, call: Call):
     given = [one if isinstance(one, list) else [one] for one in (call.x, call.mask)]
-    return _calls(model._graph, writing, call, *model._graph.begun(*given))
+    return _calls(model._graph, writing, call, *given)
 
 
-def _calls(graph, writing: Writing, call: Call, values, masks):
+def _calls(graph, writing: Writing, call: Call, arrays, masks):
     """Write the calls of a graph for its first arrays; return the outputs, flat, and their masks."""
-    for one in graph.calls:
-        more = {name: [values[i] for i in leaves(numbers)] for name, numbers in one.more.items()}
-        here = call.inside(
-            graph.paths[one.layer],
-            x=mapped(one.x, values.__getitem__),
-            mask=_mask(more.pop("mask", None), mapped(one.x, masks.__getitem__)),
-            training=call.training if one.training is None else one.training,
-            states=more.pop("initial_state", None),
-            constants=tuple(more.pop("constants", ())),
-            more=more,
-            options=one.options,
-        )
-        found, own = write(graph.layers[one.layer], writing, here)
-        for number, value, mask in zip(one.outputs, found, own, strict=True):
-            values[number], masks[number] = value, mask
+
+    def called(one, layer, x, mask, training, more):
+        more = {name: leaves(given) for name, given in more.items() if name not in one.options}
+        own = {"states": more.pop("initial_state", None), "constants": tuple(more.pop("constants", ()))}
+        own |= {"x": x, "mask": mask, "training": training, "more": more, "options": one.options}
+        return write(layer, writing, call.inside(graph.paths[one.layer], **own))
+
+    values, masks = graph.through(arrays, masks, call.training, called)
     return [values[i] for i in graph.outputs], [masks[i] for i in graph.outputs]
 
 
@@ -154,7 +147,7 @@ def _own_class(layer: SubclassedLayer, writing: Writing, call: Call):
         raise ValueError(f"the layer {layer.name!r} can't be exported to ONNX: its call assigns weights")
     held = [one._array() for one in trace.variables] + trace.arrays
     fixed = [writing.block.known(one, f"{layer.name}_{i}") for i, one in enumerate(held)]
-    outputs, masks = _calls(trace.graph, writing, call, *trace.graph.begun([*arrays, *fixed], given.masks()))
+    outputs, masks = _calls(trace.graph, writing, call, [*arrays, *fixed], given.masks())
     return outputs, [call.mask] * len(outputs) if layer.supports_masking else masks
 
 
@@ -169,13 +162,6 @@ def _described(trace: CallTrace) -> tuple:
 @written.register
 def _effects(layer: Effects, writing: Writing, call: Call):
     return [call.x[0]], [call.mask[0] if isinstance(call.mask, list) else call.mask]  # losses aren't exported
-
-
-def _mask(given: list[Value] | None, flowing):
-    """Return the mask given to a symbolic call, otherwise the masks of its arrays."""
-    if given is not None:
-        return given[0] if len(given) == 1 else given
-    return None if isinstance(flowing, list) and all(one is None for one in leaves(flowing)) else flowing
 
 
 @written.register

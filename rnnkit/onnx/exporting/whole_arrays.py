@@ -20,8 +20,9 @@ from rnnkit.execution.array_functions import dtype_of as dtype_of_kinds
 from rnnkit.layers.base import no_mask
 from rnnkit.layers.merging import Concatenate, Merge
 from rnnkit.layers.support.bound_calls import call_on
+from rnnkit.layers.support.facts import built_shape
 from rnnkit.layers.support.layer_tree import held_by
-from rnnkit.layers.support.symbolic import leaves, mapped
+from rnnkit.layers.support.symbolic import leaves, mapped, shape_leaves
 from rnnkit.layers.traced import Traced
 from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, refuse_draws, written
@@ -42,6 +43,10 @@ def _traced(layer: Traced, writing: Writing, call: Call):
             f"the layer {layer.name!r} can't be exported to ONNX: it has a mask that its function doesn't compute"
         )
     given = leaves(call.x)
+    if len(layer._unbatched) == len(given) and any(one.numbers is None for one in given):
+        shapes = shape_leaves(layer.compute_output_shape(built_shape(layer)))
+        found = [Value("", shape, layer.dtype) for shape in shapes]  # over the batch: for losses, which aren't exported
+        return found, [None] * len(found)
     known = {i: given[i].numbers for i in layer._unbatched}
     if len(known) == len(given):  # of weights alone
         found = leaves(call_on(layer, mapped(call.x, lambda one: one.numbers), training=call.training))

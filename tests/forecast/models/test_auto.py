@@ -7,7 +7,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.held_out import Calibration, centred
+from rnnkit.forecast.fitting.held_out import by_lead, leads_of, quantiles
 from rnnkit.forecast.models.auto import Auto, Ends
 
 AUTOREGRESSION, LAST_CYCLE = Auto.models.index("autoregression"), Auto.models.index("last cycle")
@@ -150,22 +150,60 @@ def test_most_of_what_series_have_in_common_is_left_out_of_bands():
     errors = np.random.default_rng(3).normal(2.0, 1.0, size=(201, 3))
     errors[:, 2] = np.nan
     errors[100:, 1] = np.nan
-    found = centred(errors)
-    off = errors - found
+    found = by_lead(errors, alone=True)
     for lead, known in enumerate((201, 100)):
-        assert np.unique(off[:known, lead].round(9)).size == 1
-        assert abs(off[0, lead] - 0.75 * np.sort(errors[:known, lead])[(known - 1) // 2]) < 1e-9
-    assert np.isnan(found[:, 2]).all() and centred(errors[:0]).shape == (0, 3)
+        ordered = np.sort(errors[:known, lead])
+        np.testing.assert_allclose(found[lead, :known], ordered - 0.75 * ordered[(known - 1) // 2], atol=1e-9)
+        np.testing.assert_array_equal(by_lead(errors)[lead, :known], ordered)
+    assert np.isnan(found[1, 100:]).all() and np.isnan(found[2]).all()
+    assert by_lead(errors[:0], alone=True).shape == (3, 0)
 
 
 def test_quantiles_of_errors_have_their_rank():
     errors = np.random.default_rng(1).normal(3, 4, 2000)
-    found = Calibration.of(errors[:, None]).quantiles([0.1, 0.9], 3)
+    found = quantiles(errors[None], [0.1, 0.9], 3)
     expected = np.sort(errors)[[200, 1800]]
     np.testing.assert_allclose(found, np.repeat(expected[:, None], 3, axis=1), atol=0.15)
-    none = Calibration.of(np.full((4, 2), np.nan)).quantiles([0.1, 0.5, 0.9], 2)
+    none = quantiles(by_lead(np.full((4, 2), np.nan)), [0.1, 0.5, 0.9], 2)
     np.testing.assert_allclose(none[:, 0], [-1.28, 0, 1.28], atol=0.3)  # wider, of so few
     assert none.shape == (3, 2)
+
+
+def test_a_lead_with_few_errors_has_quantiles_nearer_to_those_of_all():
+    rng = np.random.default_rng(4)
+    errors = np.full((3000, 4), np.nan)
+    for lead, (count, size) in enumerate(((3000, 1), (5, 9), (100, 3))):
+        errors[:count, lead] = size * rng.normal(size=count)
+    many, few, some, none = quantiles(by_lead(errors), [0.1, 0.9], 4).T
+    assert (np.abs(many) < np.abs(none)).all() and (np.abs(none) < 1.4 * np.abs(many)).all()  # wider, of so few
+    assert (np.abs(few) < 3).all()
+    assert (np.abs(some) > 1.3 * np.abs(none)).all() and (np.abs(some) < 3 * np.abs(none)).all()
+    np.testing.assert_array_equal(quantiles(by_lead(errors), [0.1, 0.9], 6)[:, 4:], np.stack([none, none], axis=1))
+
+
+def test_a_combinations_spread_is_the_models_own_and_how_far_they_are_apart(rng):
+    from rnnkit.forecast.models.auto import _mixed
+
+    weights, forecasts, spreads = rng.dirichlet(np.ones(3), 7).T, rng.normal(size=(3, 7)), rng.gamma(2, size=(3, 7))
+    mean, spread = _mixed(weights, forecasts, spreads)
+    np.testing.assert_allclose(mean, (weights * forecasts).sum(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(_mixed(weights, 5 * forecasts + 2, 5 * spreads)[1], 5 * spread, rtol=1e-9)
+    alone = _mixed(weights, 0 * forecasts, spreads)[1]
+    np.testing.assert_allclose(alone, (weights * spreads).sum(axis=0), rtol=1e-12)
+    assert (alone < spread).all() and (spread < alone + np.ptp(forecasts, axis=0)).all()
+    np.testing.assert_allclose(_mixed([1.0, 0.0], forecasts[:2], spreads[:2])[1], spreads[0], rtol=1e-12)
+
+
+def test_ends_of_long_seasons_are_whole_seasons():
+    """A lead has the same place in the season at all ends, which is that of the forecast."""
+    for seasons, leads, several in (((24, 168), 24, 7), ((48, 336), 48, 7), ((90,), 90, 3)):
+        assert leads_of(seasons[0], apart=True) == leads
+        values = np.arange(12.0 * 7 * seasons[0])[None]
+        ends = Ends.of(History(values, np.array([values.size])), leads, apart=True)
+        assert len(ends.series) == several
+        assert ((values.size - ends.history.lengths) % seasons[0] == 0).all()
+    assert [leads_of(season, apart=True) for season in (7, 12, 365)] == [10, 18, 200]
+    assert [leads_of(season) for season in (1, 4, 12, 52)] == [8, 8, 18, 24]
 
 
 def test_what_is_wrong_is_said(panel):
@@ -211,16 +249,17 @@ def test_a_network_of_trends_alone_has_its_usual_share_at_most(monkeypatch, pane
 
 
 def test_the_share_is_that_of_the_least_absolute_error():
-    from rnnkit.forecast.models.auto import _share, _usual_share
+    from rnnkit.forecast.models.auto import _in_units, _share, _usual_share
 
     errors = np.array([[3.0, -1.0, np.nan], [200.0, 100.0, -300.0]])
-    assert _share(errors, np.zeros((2, 3))) == 1
-    assert _share(np.zeros((2, 3)), errors) == 0
-    assert _share(errors, -errors) == 0.5
-    assert _usual_share(errors, -errors) == pytest.approx(0.4)
-    assert _usual_share(errors, 4 * errors) < 0.05 and _usual_share(4 * errors, errors) > 0.9
-    assert _usual_share(errors, 7 * errors) == pytest.approx(_usual_share(errors * [[1], [9]], 7 * errors * [[1], [9]]))
-    assert _share(errors, np.full((2, 3), np.nan)) == 0
+    share, usual = (lambda *both, of=of: of(*_in_units(*both)) for of in (_share, _usual_share))
+    assert share(errors, np.zeros((2, 3))) == 1
+    assert share(np.zeros((2, 3)), errors) == 0
+    assert share(errors, -errors) == 0.5
+    assert usual(errors, -errors) == pytest.approx(0.4)
+    assert usual(errors, 4 * errors) < 0.05 and usual(4 * errors, errors) > 0.9
+    assert usual(errors, 7 * errors) == pytest.approx(usual(errors * [[1], [9]], 7 * errors * [[1], [9]]))
+    assert share(errors, np.full((2, 3), np.nan)) == 0
 
 
 def hourly(count=2, weeks=4, seed=0):
