@@ -260,14 +260,15 @@ class TracedFunction:
     def _pull_of_batch(self, known=frozenset()):
         inner = tuple(self._given[i] for i in self._sought[1:])
         back = Pull(self._graph, self.dtype, inner, self._given[self._places[0]], known)
+        order = np.argsort([*self._sought, *self._shared]).tolist()
 
         def pull(arrays, cotangents, read=()):
             x, *constants = (arrays[i] for i in self._places)
             weights = {self._names[i]: arrays[i] for i in self._shared}
             d_x, _, d_weights, d_constants = back(x, (), weights, constants, {}, cotangents[0], cotangents[1:], read)
-            found = dict(zip(self._sought, (d_x, *d_constants), strict=True))
-            found |= {i: _or_zeros(d_weights.get(self._names[i]), arrays[i]) for i in self._shared}
-            return [found[i] for i in sorted(found)]
+            of_weights = [_or_zeros(d_weights.get(name), array) for name, array in weights.items()]
+            found = d_x, *d_constants, *of_weights
+            return [found[k] for k in order]
 
         return back.reads, pull
 

@@ -12,7 +12,7 @@ from rnnkit.cells.standard import InvertedDropout
 from rnnkit.hints import Array, LayerOptions, Shape
 from rnnkit.layers.base import NO_MORE
 from rnnkit.layers.support import attending, entry, validation
-from rnnkit.layers.support.attending import Finite, both, turned
+from rnnkit.layers.support.attending import Finite, both
 from rnnkit.layers.support.bound_calls import call_on, vjp_on
 from rnnkit.layers.support.pullback import options
 from rnnkit.layers.support.seeds import drawn
@@ -257,12 +257,12 @@ class Attention(Attending):
 
     def _result(self, arrays, masks, options, weights=NO_MORE):
         (query_mask, value_mask, _, _, kept), options = masks or [None] * 5, options or Options()
-        pairs = attending.causal(arrays[0].shape[1], arrays[1].shape[1])[None] if options.causal else None
+        pairs = np.tri(arrays[0].shape[1], arrays[1].shape[1], dtype=bool)[None] if options.causal else None
         pairs = both(pairs, None if value_mask is None else value_mask[:, None])
         masked = not options.finite and (pairs is not None or query_mask is not None)
         query, value, key = (Finite(one, masked) for one in (*arrays[:2], arrays[-1]))
         column = None if query_mask is None else query_mask[..., None]
-        used = both(attending.every() if pairs is None else pairs, column) if masked else None
+        used = both(np.ones((1, 1, 1), bool) if pairs is None else pairs, column) if masked else None
         scores = attending.spoiled_scores(self._scores(weights, query.values, key.values), used, query, key)
         shares = attending.softmax(scores, pairs, relative=True)
         weighed = shares if kept is None else shares * kept
@@ -273,7 +273,7 @@ class Attention(Attending):
     def _scores(self, weights, query, key):
         """Scores ``(B, T, S)``."""
         if self.score_mode == "dot":
-            return _scaled(query @ turned(key), weights.get("scale"))
+            return _scaled(query @ key.swapaxes(-1, -2), weights.get("scale"))
         sums = query[:, :, None] + key[:, None]
         return weights["concat_score_weight"] * np.sum(np.tanh(_scaled(sums, weights.get("scale"))), axis=-1)
 

@@ -180,13 +180,14 @@ class Conv1D(Memoryless):
         windows, groups = self._windows, self.groups
         padded = windows.padded(validation.cast(x, self._execution.dtype, kept_axes=0))
         allocation.expect(4 * self.kernel_size * padded.nbytes)  # windows, their cotangents and copies of both
-        if groups == 1 and self.dilation_rate == 1:
-            return windows.side_by_side(padded)
         view = windows.view(padded)
         rows, count, size, features = view.shape
-        allocation.check(f"the windows of {self.name!r}", view.shape, view.dtype)
-        parted = view.reshape(rows, count, size, groups, features // groups).swapaxes(2, 3) if groups > 1 else view
-        return parted.copy().reshape(rows, count, size * features)
+        if groups > 1:
+            view = view.reshape(rows, count, size, groups, features // groups).swapaxes(2, 3)
+        if groups > 1 or self.dilation_rate > 1:  # otherwise the steps of a window are contiguous
+            allocation.check(f"the windows of {self.name!r}", view.shape, view.dtype)
+            view = view.copy()
+        return view.reshape(rows, count, size * features)
 
     def _given_back(self, steps, shape):
         return steps
@@ -199,4 +200,4 @@ class Conv1D(Memoryless):
         count, size, groups = steps.shape[1], self.kernel_size, self.groups
         if groups > 1:
             steps = steps.reshape(rows, count, groups, size, features // groups).swapaxes(2, 3)
-        return self._windows.added_up(steps.copy(), shape)
+        return self._windows.added_up(steps, shape)

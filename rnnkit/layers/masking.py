@@ -41,9 +41,6 @@ class Masking(OfOneArray):
         super().__init__(**options)
         self.mask_value: float = real_number(mask_value, "mask_value")
 
-    def _taken(self, inputs, mask):
-        return self._sequences(inputs)
-
     def _masks(self, mask, arrays, training):
         return self._used(*arrays)
 
@@ -53,11 +50,11 @@ class Masking(OfOneArray):
     @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return the steps with a feature other than the value, ``(B, T)``, that a mask from before uses too."""
-        x = self._sequences(inputs)
+        x = self._taken(inputs, mask)
         used = self._used(x)
         return used if mask is None else used & validation.mask(mask, *x.shape[:2])
 
-    def _sequences(self, inputs):
+    def _taken(self, inputs, mask):
         x = validation.numbers(inputs, "x")
         if x.ndim < 3:
             raise validation.shape_error("x", "batch, time", None, x.shape)

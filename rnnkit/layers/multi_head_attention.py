@@ -15,7 +15,7 @@ from rnnkit.hints import Array, Constraint, Initializer, LayerOptions, Regulariz
 from rnnkit.initializers import initializer
 from rnnkit.layers.attention import Attending, Options
 from rnnkit.layers.support import attending, entry, validation
-from rnnkit.layers.support.attending import Finite, both, turned
+from rnnkit.layers.support.attending import Finite, both
 from rnnkit.layers.support.pullback import options
 from rnnkit.layers.support.symbolic import is_shape
 from rnnkit.layers.weighted import OwnWeight
@@ -188,7 +188,7 @@ class MultiHeadAttention(Attending):
         query, value, key = (Finite(one, masked) for one in (*arrays[:2], arrays[-1]))
         given = {"query": query, "key": key, "value": value}
         q, k, v = (self._projected(weights, name, one.values) for name, one in given.items())
-        scores = (q * (1 / math.sqrt(self.key_dim))) @ turned(k)
+        scores = (q * (1 / math.sqrt(self.key_dim))) @ k.swapaxes(-1, -2)
         scores = attending.spoiled_scores(scores, pairs, query, key)
         shares = attending.softmax(scores, pairs, empty=options.scores or self.dropout > 0)
         heads = attending.spoiled_sums((shares if kept is None else shares * kept) @ v, pairs, value)
@@ -203,7 +203,7 @@ class MultiHeadAttention(Attending):
         """Which pairs count, as booleans that go with scores ``(B, heads, T, S)``; None for all."""
         query_mask, value_mask, key_mask = masks
         queries, keys = arrays[0].shape[1], arrays[1].shape[1]
-        pairs = attending.causal(queries, keys)[None, None] if use_causal_mask else None
+        pairs = np.tri(queries, keys, dtype=bool)[None, None] if use_causal_mask else None
         if self.sliding_window is not None:
             pairs = both(pairs, attending.near(queries, keys, self.sliding_window)[None, None])
         pairs = both(pairs, None if query_mask is None else query_mask[:, None, :, None])

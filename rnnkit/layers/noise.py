@@ -13,6 +13,7 @@ from rnnkit.cells.standard import InvertedDropout
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.base import any_shape
 from rnnkit.layers.shaping import OfOneArray
+from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.seeds import drawn
 
 
@@ -26,6 +27,13 @@ class Noise(OfOneArray):
     _stream_refusal: str | None = None
     _finds_more = True
     _noisy: Callable = np.multiply
+
+    def _call(self, inputs, mask, training, wanted=None):
+        if not self.built or (training and not self._is_silent()):
+            return super()._call(inputs, mask, training, wanted)
+        y = self._taken(inputs, mask).astype(self.dtype, order="C")  # a graph of x alone would take a third longer
+        self._shape(y.shape)
+        return y if wanted is None else self._with_pullback(y, lambda d: Gradients({}, d.copy()))
 
     def _masks(self, mask, arrays, training):
         (x,) = arrays

@@ -13,7 +13,7 @@ from rnnkit.execution.array_functions import TracedFunction
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.identity import Same
 from rnnkit.layers.support import symbolic, validation
-from rnnkit.layers.support.assignments import Changes, changeable, entries
+from rnnkit.layers.support.assignments import Changes, changeable, contents
 from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.layer_tree import all_or_nothing, build_with
 from rnnkit.layers.support.pullback import Gradients, Pullback
@@ -48,15 +48,18 @@ class Traced(OwnWeights):
             return self._nested(traced.nesting, traced(arrays))
         found, back = traced.with_pull(arrays)
         outputs = self._nested(traced.nesting, found)
-        differentiable, own = [self._kind_of(one.dtype) == "float" for one in leaves(inputs)], list(self._own)
+        own = list(self._own)
 
         def pull(cotangents):
             pairs = zip(cotangents, found, strict=True)
-            d = [np.zeros_like(one, self.dtype) if given is None else given for given, one in pairs]
-            d_all = back(d)
-            d_arrays = zip(d_all, differentiable, strict=False)
-            weights = dict(zip(own, d_all[len(d_all) - len(own) :], strict=True))
-            return Gradients(weights, mapped(inputs, lambda _: next((d if given else None) for d, given in d_arrays)))
+            d_all = iter(back([np.zeros_like(one, self.dtype) if d is None else d for d, one in pairs]))
+
+            def of(one):
+                d = next(d_all)
+                return d if self._kind_of(one.dtype) == "float" else None
+
+            d_x = mapped(inputs, of)
+            return Gradients(dict(zip(own, d_all, strict=True)), d_x)
 
         return outputs, Pullback(outputs, self.dtype, pull)
 
@@ -145,8 +148,8 @@ class Traced(OwnWeights):
         return self._traces[key]
 
     def _version(self) -> Any:
-        """What differs once an attribute was set, or a list among the attributes was changed."""
-        return self._assigned.last, *(Same(entry) for one in changeable(self) for entry in entries(one))
+        """What differs once an attribute was set, or a list, a dict or an array in one was changed."""
+        return self._assigned.last, *(contents(one, Same) for one in changeable(self))
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """Return how the function is computed at the shapes that were traced last, or with `graph` its graph.
@@ -200,13 +203,9 @@ class Traced(OwnWeights):
         sizes = [
             [(1, *(n,) * own, *shape[1 + own :]) for own, shape in zip(in_time, shapes, strict=True)] for n in (1, 3)
         ]
+        nested = shapes_mapped(self._input_shape, lambda _: 0)
         try:
-            one, three = (
-                self._traced(
-                    shapes_mapped(self._input_shape, lambda _: 0), [(shape, "float") for shape in some], None, False
-                )
-                for some in sizes
-            )
+            one, three = (self._traced(nested, [(one, "float") for one in some], None, False) for some in sizes)
         except ValueError:
             return False
         rng, steps = np.random.default_rng(0), 1 << np.arange(3)

@@ -44,6 +44,12 @@ class CallTrace:
             if (self.added or self.assigned) and (found := leaves(result)):
                 first = iter([Effects(self.added, list(self.assigned.values()), layer.dtype).behind(found[0])])
                 result = mapped(result, lambda one: next(first, one))
+        except TypeError as error:
+            if "'NoneType'" not in str(error):
+                raise
+            why = f"{error}: in {layer.name!r}, x.shape[0] is None, for `call` is read once for batches of any size; "
+            why += "np.zeros_like(x[:, :1]), np.ones_like and np.full_like make arrays with the rows of x"
+            raise TypeError(why).with_traceback(error.__traceback__) from None
         finally:
             symbolic.tracing.reset(token)
         if not (found := leaves(result)) and not (nothing and not self.added and not self.assigned):

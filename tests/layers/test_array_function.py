@@ -131,6 +131,30 @@ def test_keywords_and_training_are_given():
     np.testing.assert_array_equal(layer(x), x)
 
 
+@pytest.mark.parametrize("base", [rk.ArrayFunction, type("Own", (rk.ArrayFunction,), {})])
+@pytest.mark.parametrize("where", [lambda layer: layer, lambda layer: rk.Sequential([layer])])
+def test_T13_keywords_may_be_changed_in_place(base, where):
+    def shifted(x, factor, by, shift):
+        return factor * x + by[0] + shift
+
+    layer = base(shifted, arguments={"factor": 2.0, "by": [1.0], "shift": np.zeros(2)})
+    model, x, given = where(layer), np.ones((3, 4, 2)), layer.arguments
+
+    def nested():
+        given["by"][0] = 5.0
+
+    def array():
+        given["shift"][:] = [3.0, -1.0]
+
+    for step in (lambda: None, lambda: given.update(factor=-1.0), nested, array):
+        step()
+        for _ in range(SURE + 4):
+            np.testing.assert_array_equal(model(x), given["factor"] * x + given["by"][0] + given["shift"])
+            y, pullback = model.vjp(x)
+            np.testing.assert_array_equal(pullback(np.ones_like(y)).x, np.full_like(x, given["factor"]))
+    assert len(layer._traces) <= 4  # it is traced anew for a change alone
+
+
 def test_a_shape_that_is_asked_for_decides_no_precision():
     layer, x = rk.ArrayFunction(lambda x: x * 0.1), np.full((2, 5, 4), 0.1)
     assert layer.compute_output_shape((None, 5, 4)) == (None, 5, 4)

@@ -498,6 +498,21 @@ def test_large_calls_and_many_kinds_are_not_kept(monkeypatch):
     assert len(is_repeated(layer)) == Runner._most
 
 
+@pytest.mark.parametrize("make", [lambda: rk.Dropout(0.5), rk.Maximum, lambda: rk.Permute((2, 1))])
+def test_calls_that_copy_more_than_they_save_are_not_kept(make):
+    """A function of NumPy takes less time by itself than with copies of its arrays; programs take them as they are."""
+    layer = make()
+    for size in (16, 512):
+        x = numbers(16, size, 32).astype("float32")
+        for _ in range(ENOUGH):
+            layer([x, x] if isinstance(layer, rk.Maximum) else x)
+    assert is_repeated(layer) == [True, "it copies arrays for longer than Python takes"]
+    dense = rk.Dense(3)
+    for _ in range(ENOUGH):
+        dense(x)
+    assert is_repeated(dense) == [True]
+
+
 def in_threads(expect, find, count):
     """Several threads, each with an array of its own, find again and again what is expected of it."""
     wrong = []

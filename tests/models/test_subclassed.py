@@ -453,6 +453,13 @@ def test_what_call_cannot_do_is_refused_with_what_to_write():
         own(lambda self, x: np.fft.fft(x))(np.ones((3, 2)))
     with pytest.raises(TypeError, match="expected 'w' to hold real numbers, got dtype complex64"):
         own(lambda self, x: x).add_weight(shape=(2,), dtype="complex64", name="w")
+    for made in (lambda x: np.zeros((x.shape[0], 2)), lambda x: range(x.shape[0]), lambda x: 2 * x.shape[0]):
+        with pytest.raises(TypeError, match="`call` is read once for batches of any size; np.zeros_like"):
+            own(lambda self, x, made=made: x + made(x))(np.ones((3, 2)))
+    with pytest.raises(TypeError, match="^a fault of mine$"):
+        own(lambda self, x: (_ for _ in ()).throw(TypeError("a fault of mine")))(np.ones((3, 2)))
+    layer = own(lambda self, x: np.concatenate([np.zeros_like(x[:, :1]), np.full_like(x, 2.0)], axis=1))
+    assert layer(np.ones((3, 2))).tolist() == [[0.0, 2.0, 2.0]] * 3
 
 
 @pytest.mark.parametrize("where", [lambda layer: layer, lambda layer: rk.Sequential([layer])])

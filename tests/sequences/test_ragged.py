@@ -201,6 +201,24 @@ def test_repeated_calls_have_the_same_bits():
             same_bits(a, b)
 
 
+@pytest.mark.parametrize("call", [lambda model, x: model(x), lambda model, x: model.predict(x)])
+def test_losses_are_those_of_all_sequences(call):
+    """Where none is padded, the mean over the sequences of those of a call on each alone."""
+    rng, lengths = np.random.default_rng(0), (3, 8, 3, 40, 8)
+    layers = [rk.Conv1D(4, 2, activity_regularizer="l2"), rk.Dense(2, activity_regularizer="l1")]
+    model, x = rk.Sequential(layers, seed=0), [rng.normal(size=(n, 2)) for n in lengths]
+    apart = []
+    for one in x:
+        model(one[None])
+        apart.append([sum(layer.losses) for layer in layers])
+    for _ in range(6):
+        call(model, x)
+        np.testing.assert_allclose([sum(layer.losses) for layer in layers], np.mean(apart, axis=0), rtol=1e-12)
+        np.testing.assert_allclose(sum(model.losses), np.mean(apart, axis=0).sum(), rtol=1e-12)
+    model(x[0][None])
+    np.testing.assert_allclose([sum(layer.losses) for layer in layers], apart[0], rtol=1e-12)
+
+
 def test_a_failed_call_changes_nothing():
     layer = rk.GRU(4, seed=0)
     with pytest.raises(ValueError, match="at 1"):

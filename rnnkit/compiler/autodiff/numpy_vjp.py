@@ -58,8 +58,9 @@ class Pull:
             np.matmul(flat(a).T, flat(g)) if a is not None else _summed(whole(g), count).reshape(shape)
             for shape, a, g, count in self.summed
         ]
-        given |= {("weight", ("sum", i)): array for i, array in enumerate(sums)}
-        values |= self._of_weights(given)
+        if self.weights:
+            given |= {("weight", ("sum", i)): array for i, array in enumerate(sums)}
+            values |= self._of_weights(given)
         d_weights = {name: np.broadcast_to(values[node.id], weights[name].shape) for name, node in self.weights.items()}
         found: list[np.ndarray] = []
         for node in self.leaves:

@@ -102,11 +102,12 @@ class Evaluation:
 
     def __call__(self, inputs, outside=()) -> dict[int, np.ndarray]:
         """Return the values of all nodes, by id; those of the nodes `outside` are given."""
-        like = next(
-            (one for one in inputs.values() if isinstance(one, np.ndarray) and type(one) is not np.ndarray), None
-        )
-        values = {number: np.asarray(literal, like=like) for number, literal in self._literals.items()}
-        values.update(zip([node.id for node in self.outside], outside, strict=True))
+        others = [one for one in inputs.values() if type(one) is not np.ndarray and isinstance(one, np.ndarray)]
+        like, values = others[0] if others else None, dict(self._literals)
+        if like is not None:
+            values = {number: np.asarray(literal, like=like) for number, literal in values.items()}
+        for node, array in zip(self.outside, outside, strict=True):
+            values[node.id] = array
         for number, key in self._given:
             values[number] = inputs[key]
         size = self._size if self._of_rows is None else self._size * len(values[self._of_rows])

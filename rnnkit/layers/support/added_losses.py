@@ -53,13 +53,13 @@ def collecting() -> Iterator[Collected]:
 
 
 @contextmanager
-def kept(layer) -> Iterator[None]:
+def kept(layer) -> Iterator[Collected]:
     """Let the layers of an outermost call keep the losses that it adds, for `Layer.losses`."""
-    if _collected.get() is not None:
-        yield
+    if (outer := _collected.get()) is not None:
+        yield outer
         return
     with collecting() as found:
-        yield
+        yield found
     if found and found.recording is not None:
         found.recording.refuse("it leaves losses")
     keep(layer, found)

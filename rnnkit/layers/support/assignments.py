@@ -19,7 +19,8 @@ from rnnkit.layers.support.recording import unrepeatable
 PASSING = {"_kept", "_added_losses", "_generator", "_assigned", "_own", "history", "stop_training"}
 PASSING |= {"_call_runner", "_vjp_runner", "_hvp_runners"}
 # Attributes that aren't compared: weights and executors in them are, and the others are for training.
-APART = {*PASSING, "_execution", "_graphs", "_compiled", "_update_runner"}
+APART = {*PASSING, "_execution", "_graphs", "_traces", "_compiled", "_update_runner"}
+_OPEN = {list, dict}
 _NUMBERS = {int, float, np.float32, np.float64, np.ndarray}
 # Dicts and lists in which a program changes nothing.
 _INTERNAL = APART | set("_variables _variable_options _before_build _made_with _input_nesting _loss_trackers".split())
@@ -121,13 +122,15 @@ def contents(container, mark: Callable[[Any], Any]) -> Any:
 
 
 def changeable(layer: Any) -> list:
-    """Return the lists among a layer's attributes that a program may change in place; of a user's class arrays, too.
+    """Return the lists, dicts and arrays in a layer's attributes that a program may change in place.
 
-    There, what has more than a thousand entries, such as a vocabulary, is taken to stay as it is.
+    What has more than a thousand entries, such as a vocabulary, is taken to stay as it is. Attributes of rnnkit's own
+    classes are no arrays.
     """
     if is_own(type(layer)):
-        return [value for name, value in vars(layer).items() if name[0] != "_" and type(value) is list]
-    values = [value for name, value in vars(layer).items() if name not in _INTERNAL]
+        values = [value for name, value in vars(layer).items() if type(value) in _OPEN and name[0] != "_"]
+    else:
+        values = [value for name, value in vars(layer).items() if name not in _INTERNAL]
     found = [one for value in values for one in containers(value, arrays=True)]
     return [one for one in found if (one.size if type(one) is np.ndarray else len(one)) <= 1000]
 

@@ -7,16 +7,6 @@ import numpy as np
 from rnnkit.custom_gradients import by_kernels, custom_gradient
 
 
-def causal(queries: int, keys: int) -> np.ndarray:
-    """Return the mask of pairs ``(queries, keys)`` in which the key isn't later than the query."""
-    return np.tri(queries, keys, dtype=bool)
-
-
-def every() -> np.ndarray:
-    """Return the mask of pairs that uses all of them."""
-    return np.ones((1, 1, 1), bool)
-
-
 def near(queries: int, keys: int, window: int) -> np.ndarray:
     """Return the mask of pairs ``(queries, keys)`` that are fewer steps apart than a window has."""
     return np.abs(np.arange(queries)[:, None] - np.arange(keys)) < window
@@ -116,8 +106,3 @@ def _with_strides(pairs, shape) -> tuple:
         pairs = np.broadcast_to(pairs, (*pairs.shape[:-1], sizes[3])).copy()
     inside = own[1] * own[2] * own[3], own[2] * own[3], own[3]
     return pairs, sizes, tuple(stride if size > 1 else 0 for size, stride in zip(own, inside, strict=False))
-
-
-def turned(x: np.ndarray) -> np.ndarray:
-    """Return an array with its last two axes exchanged."""
-    return x.swapaxes(-1, -2)

@@ -24,6 +24,7 @@ from rnnkit.steps.nesting import like, mapped
 
 SURE = 2  # comparisons of a recording with the ordinary way: when it is made, and with other numbers
 _SMALL = 1 << 14  # bytes of several arrays that are copied in less time than their addresses are written
+_COPIED, _EACH = 1 << 19, 1 << 18  # bytes that are copied in the time of Python around a layer, and an operation
 _LONGEST = 64  # entries of a list among the arguments, which may be a long one of numbers
 
 
@@ -68,8 +69,8 @@ class Kind:
         self.stages.append(Stage(places, self.recording.operations[first:], result))
         return result
 
-    def replace(self) -> None:
-        """Find the arrays that those of a call can replace."""
+    def replace(self, layers: int) -> None:
+        """Find the arrays that those of a call of so many layers can replace."""
         (places, operations, result) = self.stages[0]
         results = arrays_in(result)
         self.redirected, self.redirect = self.recording.redirected(places, results)
@@ -83,6 +84,9 @@ class Kind:
                         self.steps = x.shape[1]
         elif sum(one.nbytes for i, one in enumerate([*places, *results]) if i in self.redirected) < _SMALL:
             self.redirected = set()
+        copied = sum(one.nbytes for i, one in enumerate([*places, *results]) if i not in self.redirected)
+        if copied > _COPIED * layers + _EACH * len(operations):
+            raise Unrepeatable("it copies arrays for longer than Python takes")
 
     def _call(self, *arrays: np.ndarray) -> np.ndarray | None:
         kept = self.stages[0].result
@@ -365,7 +369,7 @@ class Runner:
 
     def _record_stages(self, kind: Kind, subject, call, arguments, keywords) -> Any:
         result = kind.stage(lambda given, named: call(subject, *given, **named), arguments, keywords)
-        kind.replace()
+        kind.replace(len(self._layers(subject)))
         return result
 
     def _again(self, kind: Kind, subject, arrays, arguments) -> Any:

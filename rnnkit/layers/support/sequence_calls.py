@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arrays import has_shape, real
+from rnnkit.layers.support.added_losses import kept
 from rnnkit.layers.support.facts import takes_sequences
 from rnnkit.layers.support.layer_tree import all_or_nothing
 from rnnkit.layers.support.symbolic import leaves, shape_leaves
@@ -75,14 +76,16 @@ def run(layer: Any, given: Ragged, arguments: dict, most: int | None = None, wat
     else:
         parts = buckets(given.lengths, _WASTE if masked else 0.0, most)
     pieces = []
-    with all_or_nothing(layer):
+    with all_or_nothing(layer), kept(layer) as losses:
         for rows in parts if watched is None else watched(parts):
-            batch = given[rows]
+            batch, before = given[rows], len(losses)
             length = int(batch.lengths.max())
             more = {name: _rows(value, rows) for name, value in arguments.items()}
             if masked:
                 more["mask"] = batch.mask(length)
             pieces.append((rows, layer(batch.padded(length), **more)))
+            for added in losses[before:]:  # means over rows
+                added.value = added.value * (len(rows) / len(given))
     return _joined(layer, pieces, given)
 
 

@@ -101,17 +101,8 @@ class Windows:
     def view(self, padded):
         """Return the windows ``(B, L, size, F)`` of a padded x in C order, which share its memory."""
         row, step, one = padded.strides
-        shape = (*self._rows(padded), self.size, padded.shape[2])
+        shape = padded.shape[0], (padded.shape[1] - self.span) // self.stride + 1, self.size, padded.shape[2]
         return opaque(_view, padded, shape, (row, step * self.stride, step * self.dilation, one))
-
-    def side_by_side(self, padded):
-        """Return the windows ``(B, L, size * F)`` without dilation, which share memory: their steps are contiguous."""
-        row, step, one = padded.strides
-        shape = (*self._rows(padded), self.size * padded.shape[2])
-        return opaque(_view, padded, shape, (row, step * self.stride, one))
-
-    def _rows(self, padded):
-        return padded.shape[0], (padded.shape[1] - self.span) // self.stride + 1
 
     def added_up(self, d, shape):
         """Return the cotangent of x ``(B, T, F)``, from that of its windows, whose steps are contiguous in C order."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
@@ -172,17 +171,16 @@ def _convolution(layer: Conv1D, writing: Writing, call: Call):
 
 @written.register
 def _masking(layer: Masking, writing: Writing, call: Call):
+    def masked(x, weights):
+        used = layer._used(x)
+        return [layer._result(x, used, False), used]
+
     x = array_of(writing, layer, call, 3)
-    output, used = by_function(writing, layer, partial(_masked, layer), [x])
+    output, used = by_function(writing, layer, masked, [x])
     if call.mask is None:
         return [output], [used]
     both = writing.block.add("And", used.name, writing.step_mask(call.mask, x).name)
     return [output], [replace(used, name=both)]
-
-
-def _masked(layer, x, weights):
-    used = (x != layer.mask_value).any(axis=tuple(range(2, x.ndim)))
-    return [np.where(used.reshape((*x.shape[:2], *(1,) * (x.ndim - 2))), x, 0.0), used]
 
 
 # Attention
