@@ -57,6 +57,7 @@ _PANEL = 100  # least series for training a network
 _USUAL, _NETWORK_POWER = 0.4, 2.0  # the network's share at equal errors, and the power of their inverse ratio
 _WIDER = 1.03  # later errors over those at a series' only end, which its weights were chosen by
 _GRID = np.linspace(0.0, 1.0, 41)  # candidate shares
+_EXACT = 1e-6  # of the values: a series with errors, or spreads, so small is known before, as one of a single value is
 _MODELS: Any = ("theta", "smoothing", "last cycle", "autoregression", "network")
 _POINTS = (None, "mean", "median")
 _EVENLY = evenly(20)  # probabilities of quantiles whose mean is that of the distribution
@@ -543,9 +544,13 @@ def _combined(held_out: _HeldOut, usual) -> tuple[np.ndarray, np.ndarray, dict[s
     others, places = weights[:, :-1] / weights[:, :-1].sum(axis=1, keepdims=True), held_out.ends.series
     share, without = _shares(held_out, others, weights[:, -1])
     able, short = held_out.able[:, None], held_out.short[:, None]
-    share, without = np.where(able, share, short), np.where(able[places], without, short[places])
+    fitted = held_out.regressed[:, None]  # at most ends of a series that has just enough values it wasn't
+    share, without = np.where(able, share, short), np.where(able[places] & fitted, without, short[places])
     each = _of_all(others[places], without)
     errors, spread = _mixed(each, held_out.errors, held_out.spread)
+    largest = lambda array: np.fmax.reduce(np.abs(array), axis=1, initial=0.0)
+    known = np.minimum(largest(errors), largest(spread)) <= _EXACT * largest(held_out.ends.came)
+    spread[known] = np.nan  # its errors say nothing of the others'
     scores = np.stack([_mean_size(one, places, len(able)) for one in held_out.errors], axis=1)
     scores[~(able | short)[:, 0], -1] = np.nan  # without the autoregression
     return errors, spread, {"weights": others, "shares": share, "near": held_out.near, "held out": scores}
@@ -655,7 +660,7 @@ def _is_short(values) -> np.ndarray:
 
 
 def _positive(spread) -> np.ndarray:
-    return np.where(spread > 0, spread, 1.0)
+    return np.where(spread <= 0, 1.0, spread)
 
 
 def _in_units(errors, other) -> tuple[np.ndarray, np.ndarray]:

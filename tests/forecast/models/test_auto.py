@@ -102,6 +102,33 @@ def test_bands_hold_what_they_say():
         assert abs(inside - level) < off
 
 
+def _within(series, season, horizon=12):
+    """Return the share of the last steps of series that bands of 80 % hold."""
+    bands = Auto(season).fit([one[:-horizon] for one in series]).predict(horizon, level=80)
+    came = np.array([one[-horizon:] for one in series])
+    return np.mean((bands["Auto-lo-80"] <= came) & (came <= bands["Auto-hi-80"]))
+
+
+@pytest.mark.parametrize("steps", [54, 60, 72])
+def test_bands_hold_where_models_lack_values_at_held_out_ends_alone(rng, steps):
+    """Series of a few years: at its ends, an autoregression has too few values, and holds the last one there."""
+    wave = 100 + 10 * np.sin(2 * np.pi * np.arange(steps + 12) / 12)
+    assert 0.7 < _within(wave + 2 * rng.normal(size=(40, steps + 12)), 12) < 0.9
+
+
+@pytest.mark.parametrize("count", [40, 120])  # 120: with a network
+def test_bands_of_series_beside_constant_ones_hold(count):
+    """What is always the same, or comes again exactly, is foreseen, and says nothing of other series' errors."""
+    rng = np.random.default_rng(0)
+    series = 100 + 2 * rng.normal(size=(count, 72))
+    known = 9 * count // 10
+    series[:known] = rng.integers(0, 1000, (known, 1))
+    bands = Auto(1).fit(series[:, :60]).predict(12, level=80)
+    low, high, came = bands["Auto-lo-80"], bands["Auto-hi-80"], series[:, 60:]
+    assert 0.65 < np.mean((low <= came) & (came <= high), where=np.arange(count)[:, None] >= known) < 0.95
+    assert np.allclose(low[:known], high[:known], rtol=1e-3)
+
+
 def test_F4_what_is_positive_stays_so():
     falling = [np.maximum(60 - 3.0 * np.arange(20), 0.5) + 0.1 * np.cos(np.arange(20)), 5 + np.zeros(9)]
     found = Auto(1).fit(falling).predict(10, level=99)
