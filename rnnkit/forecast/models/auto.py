@@ -57,7 +57,7 @@ _PANEL = 100  # least series for training a network
 _USUAL, _NETWORK_POWER = 0.4, 2.0  # the network's share at equal errors, and the power of their inverse ratio
 _WIDER = 1.03  # later errors over those at a series' only end, which its weights were chosen by
 _GRID = np.linspace(0.0, 1.0, 41)  # candidate shares
-_EXACT = 1e-6  # of the values: a series with errors, or spreads, so small is known before, as one of a single value is
+_EXACT = 1e-6  # of the values' range: a series with errors, or spreads, so small is known before, as a constant one is
 _MODELS: Any = ("theta", "smoothing", "last cycle", "autoregression", "network")
 _POINTS = (None, "mean", "median")
 _EVENLY = evenly(20)  # probabilities of quantiles whose mean is that of the distribution
@@ -549,7 +549,9 @@ def _combined(held_out: _HeldOut, usual) -> tuple[np.ndarray, np.ndarray, dict[s
     each = _of_all(others[places], without)
     errors, spread = _mixed(each, held_out.errors, held_out.spread)
     largest = lambda array: np.fmax.reduce(np.abs(array), axis=1, initial=0.0)
-    known = np.minimum(largest(errors), largest(spread)) <= _EXACT * largest(held_out.ends.came)
+    past = held_out.ends.history.values
+    width = np.fmax.reduce(past, axis=1) - np.fmin.reduce(past, axis=1)
+    known = (width == 0) | (np.minimum(largest(errors), largest(spread)) <= _EXACT * width)
     spread[known] = np.nan  # its errors say nothing of the others'
     scores = np.stack([_mean_size(one, places, len(able)) for one in held_out.errors], axis=1)
     scores[~(able | short)[:, 0], -1] = np.nan  # without the autoregression

@@ -116,6 +116,12 @@ def test_bands_hold_where_models_lack_values_at_held_out_ends_alone(rng, steps):
     assert 0.7 < _within(wave + 2 * rng.normal(size=(40, steps + 12)), 12) < 0.9
 
 
+def test_bands_do_not_depend_on_the_level(rng):
+    noise = 2 * rng.normal(size=(40, 72))
+    for level in (100, 1e9):
+        assert 0.7 < _within(level + noise, 1) < 0.9
+
+
 @pytest.mark.parametrize("count", [40, 120])  # 120: with a network
 def test_bands_of_series_beside_constant_ones_hold(count):
     """What is always the same, or comes again exactly, is foreseen, and says nothing of other series' errors."""
