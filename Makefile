@@ -67,11 +67,14 @@ EVERY := 1
 COMPILING := tests/backends tests/compiler tests/contract tests/execution
 EXTRAS := tests/distributed tests/onnx tests/sklearn rnnkit
 
-# All of them, by an interpreter, with options.
+# All of them, by an interpreter, with options. Every group is run, whatever was found in one before it.
 define run-tests
-	$(1)/python -m pytest -q -n 2 --dist worksteal $(2) $(addprefix --ignore=,$(COMPILING) $(EXTRAS))
-	$(1)/python -m pytest -q -n 2 --dist worksteal $(2) $(COMPILING)
-	$(1)/python -m pytest -q -n 2 --dist worksteal $(2) $(EXTRAS)
+	@failed=0; \
+	group() { echo "$(1)/python -m pytest $(2) $$*"; $(1)/python -m pytest -q -n 2 --dist worksteal $(2) "$$@" || failed=1; }; \
+	group $(addprefix --ignore=,$(COMPILING) $(EXTRAS)); \
+	group $(COMPILING); \
+	group $(EXTRAS); \
+	exit $$failed
 endef
 
 test: export RNNKIT_TEST_EVERY = $(EVERY)
@@ -226,7 +229,7 @@ test-release: .venv/ready-dev .venv/ready-release
 	$(BIN)/python -m pytest -q -m "sweep or not sweep" tests/project/test_release.py tests/project/test_typing.py tests/project/test_wheel.py
 
 clean:
-	rm -rf .venv .venv-cuda .venv-oldest .venv-newest .coverage* build dist site demo docs/reference/api docs/gallery_pages docs/notebooks .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-cuda .venv-oldest .venv-newest .coverage* build dist site demo "fresh clone" docs/reference/api docs/gallery_pages docs/notebooks .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	rm -rf asv_benchmarks/env asv_benchmarks/html
 	find asv_benchmarks/results -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

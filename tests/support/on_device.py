@@ -4,8 +4,10 @@ Under numba's simulator a thread of a GPU is a thread of Python, so sizes are sm
 """
 
 import os
+import subprocess
 import zlib
 from collections import Counter
+from pathlib import Path
 
 DEVICE = os.environ.get("RNNKIT_TEST_DEVICE", "cpu")
 
@@ -67,19 +69,30 @@ MATRICES = (
 def chosen(items) -> tuple[list, list]:
     """Which tests are for the device, and which aren't; of many cases every n-th, if RNNKIT_TEST_EVERY says so.
 
-    Compiling takes its time, and so does the simulator. Which cases of a test are run depends on its name, so that
-    between them the laws take all cells and all kinds of calls.
+    Compiling takes its time, and so does the simulator. Which cases of a test are run depends on its name and on the
+    commit, so that between them the laws take all cells and all kinds of calls, and commits take all cases.
     """
     wanted, left, seen = [], [], {}
+    at = commit() if EVERY > 1 else ""
     cases = Counter(function_of(item) for item in items)
     for item in items:
         name = function_of(item)
-        number = seen[name] = seen.get(name, zlib.crc32(name.encode())) + 1
+        number = seen[name] = seen.get(name, zlib.crc32(f"{at} {name}".encode())) + 1
         elsewhere = DEVICE != "cpu" and any(word in item.name for word in ELSEWHERE)
         matrix = DEVICE != "cpu" or name.startswith(MATRICES)
         kept = cases[name] <= FEW or not matrix or number % EVERY == 0
         (left if elsewhere or not kept else wanted).append(item)
     return wanted, left
+
+
+def commit() -> str:
+    """The commit that is checked out, or nothing outside of a repository."""
+    command = ["git", "-c", "safe.directory=*", "rev-parse", "HEAD"]  # a checkout may belong to another user
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    except OSError:  # no git here
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def function_of(item) -> str:
