@@ -197,7 +197,7 @@ class KerasModel(StepsOfModel):
 
     def summary(self, line_length=None, positions=None, print_fn=None, **others) -> None:  # type: ignore[override]
         """Print a table of layers, output shapes and numbers of parameters; `print_fn` takes it in place of print."""
-        (print_fn or print)(str(super().summary()))
+        (print_fn or print)(str(self._summary()))
 
     def save(self, filepath, overwrite=True, zipped=None, include_optimizer=None, **keywords) -> None:  # type: ignore[override]
         """Write the model to a file of rnnkit's, whatever its suffix: see `saving.save_model`.

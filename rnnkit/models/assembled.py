@@ -17,7 +17,7 @@ from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support import entry
 from rnnkit.layers.support.added_losses import collecting
 from rnnkit.layers.support.device_transfer import first_on_device
-from rnnkit.layers.support.display import Text, layer_card, show_shape
+from rnnkit.layers.support.display import Text, layer_card, show_shape, shown
 from rnnkit.layers.support.layer_tree import all_or_nothing
 from rnnkit.models.drawing import Arrow, Box, drawing
 from rnnkit.steps.nesting import mapped
@@ -99,7 +99,13 @@ class Assembled(Trainable):
     # Display
 
     def summary(self) -> str:
-        """Return a table of layers, output shapes and numbers of parameters; in a notebook with a drawing."""
+        """Print a table of layers, output shapes and numbers of parameters, and return it; a notebook draws it too.
+
+        A notebook, or a session of Python, isn't printed to: it shows what is returned.
+        """
+        return shown(self._summary())
+
+    def _summary(self):
         from rnnkit.cards import Card, columns, table_of
 
         heads, *rows = self._rows()

@@ -24,7 +24,7 @@ from rnnkit.layers.support import entry, validation
 from rnnkit.layers.support.added_losses import calling_parts, unregularized
 from rnnkit.layers.support.array_kinds import handler_of
 from rnnkit.layers.support.assignments import Changes
-from rnnkit.layers.support.display import Text
+from rnnkit.layers.support.display import Text, shown
 from rnnkit.layers.support.held_weights import HeldWeights
 from rnnkit.layers.support.labelled_calls import plain
 from rnnkit.layers.support.layer_tree import (
@@ -572,10 +572,10 @@ class Ensemble(Trainable):
         return cls(deserialize(config["layer"]), config["n"], name=config["name"])
 
     def summary(self) -> str:
-        """Return a member's table, with the number of members."""
+        """Print and return a member's table, with the number of members."""
         first = self.members[0]
-        one = first.summary() if isinstance(first, Assembled) else str(first)
-        return Text(f"Ensemble {self.name!r}: {self.n} members, each\n{one}")
+        one = first._summary() if isinstance(first, Assembled) else str(first)
+        return shown(Text(f"Ensemble {self.name!r}: {self.n} members, each\n{one}"))
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """Return how a member's steps are compiled, which is the same for all members."""

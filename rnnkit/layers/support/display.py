@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,13 @@ class Text(str):
         from rnnkit.cards_html import page
 
         return page(Card("", lines=self))
+
+
+def shown(text: Text) -> Text:
+    """Print a text, unless this is a session, which shows what a call returns; return it."""
+    if not hasattr(sys, "ps1"):
+        print(text)
+    return text
 
 
 def show_shape(shape) -> str:

@@ -1,5 +1,7 @@
 """How layers show themselves: repr, HTML, summary, explain."""
 
+import sys
+
 import numpy as np
 import pytest
 from layers_under_test import LAYERS, public_layers
@@ -101,6 +103,17 @@ def test_summary_before_and_after_the_build():
         "   all                                    189",
     ]
     assert repr(model.summary()) == str(model.summary())  # a session shows lines, not quotes
+
+
+@pytest.mark.parametrize("make", [lambda model: model, lambda model: model.ensemble(2)])
+def test_a_summary_is_printed_once_wherever_it_stands(make, capsys, monkeypatch):
+    """A script shows no values of its own; a session does, by the hook that it has for them."""
+    model = make(rk.Sequential([rk.LSTM(4), rk.Dense(1)]))
+    summary = model.summary()
+    assert capsys.readouterr().out == f"{summary}\n"
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    sys.displayhook(model.summary())
+    assert capsys.readouterr().out == f"{summary}\n"
 
 
 def test_explain_says_what_is_not_known_yet():
