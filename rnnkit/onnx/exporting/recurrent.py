@@ -15,9 +15,9 @@ from rnnkit.layers.bidirectional import MERGES, Bidirectional
 from rnnkit.layers.rnn import RNN
 from rnnkit.onnx.exporting.block import Block, Value, of_rows
 from rnnkit.onnx.exporting.call import Call, Writing, array_of, written
+from rnnkit.onnx.exporting.package import ACTIVATIONS, GATES, reordered
 from rnnkit.onnx.exporting.step_nodes import StepGraph, StepNodes
 from rnnkit.onnx.exporting.whole_arrays import by_function
-from rnnkit.onnx.format.package import ACTIVATIONS, GATES, reordered
 from rnnkit.steps.step import leaves
 from rnnkit.stored_weights import expanded
 

@@ -15,7 +15,7 @@ from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS
 from rnnkit.execution import passes, pipeline
 from rnnkit.onnx.exporting.block import Block, of_rows
 from rnnkit.onnx.exporting.expression import OF_INTEGERS, POINTWISE, Expression
-from rnnkit.onnx.format.package import element_type
+from rnnkit.onnx.exporting.package import element_type
 from rnnkit.stored_weights import all_expanded
 
 

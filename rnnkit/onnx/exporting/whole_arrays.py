@@ -26,8 +26,8 @@ from rnnkit.layers.support.symbolic import leaves, mapped, shape_leaves
 from rnnkit.layers.traced import Traced
 from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, refuse_draws, written
+from rnnkit.onnx.exporting.package import element_type
 from rnnkit.onnx.exporting.step_nodes import FAR, ReadGraph, StepNodes, filling
-from rnnkit.onnx.format.package import element_type
 from rnnkit.stored_weights import all_expanded
 
 # Substitutes for an open length, tried until a function accepts them: a first, another, and one to check longer
