@@ -124,15 +124,6 @@ def test_what_is_special_about_weights():
     assert re.search(r"bias +\(4,\) +float32 +not trained$", text) and "training    not trained" in text
 
 
-def test_a_quantized_weight_is_not_expanded(monkeypatch):
-    layer = rk.LSTM(8)
-    layer.build(STEPS)
-    layer.quantize("int8")
-    layer.compute_output_shape(STEPS)  # known from here on
-    monkeypatch.setattr("rnnkit.stored_weights.Stored.expanded", lambda self: pytest.fail("expanded"))
-    assert "stored as   int8" in str(layer) and same(layer).words.count("int8") == 3
-
-
 def test_no_weight_is_copied_and_nothing_compiled():
     layer = rk.LSTM(512)
     layer.build((None, None, 512))

@@ -318,7 +318,6 @@ def test_what_has_no_gradient_and_what_goes_nowhere_else():
     for entry in (lambda: layer.vjp(X), lambda: fitted(layer)):
         check_shown(raised(entry), words, False)
     for entry in (
-        lambda: layer.quantize("int8"),
         lambda: rk.export_c(layer, "never written"),
         lambda: rk.onnx.export(layer, "never written"),
         lambda: rk.jacobian(layer.cell, X[:, 0]),

@@ -17,7 +17,7 @@ KERAS = pathlib.Path(__file__).parents[2] / "tests" / "interop" / "data" / "sequ
 class Files(Timed):
     """A model of an LSTM of 128 units and a Dense(1)."""
 
-    params = ["save", "load", "export to ONNX", "load from ONNX", "export to C", "import from Keras"]
+    params = ["save", "load", "export to ONNX", "export to C", "import from Keras"]
     param_names = ("what",)
 
     def make(self, what):
@@ -26,13 +26,10 @@ class Files(Timed):
         self.folder = tempfile.TemporaryDirectory()
         path = pathlib.Path(self.folder.name)
         model.save(path / "model.rnnkit")
-        if "ONNX" in what:
-            rk.onnx.export(model, path / "model.onnx")
         return {
             "save": lambda: model.save(path / "model.rnnkit"),
             "load": lambda: rk.load_model(path / "model.rnnkit"),
             "export to ONNX": lambda: rk.onnx.export(model, path / "model.onnx"),
-            "load from ONNX": lambda: rk.onnx.load(path / "model.onnx"),
             "export to C": lambda: rk.export_c(model, path, name="model"),
             "import from Keras": lambda: rk.interop.from_keras(KERAS),
         }[what]

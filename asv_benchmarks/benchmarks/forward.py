@@ -1,4 +1,4 @@
-"""The forward pass: by cell and size, and what a dtype, a mask, lists, threads and fewer bits change."""
+"""The forward pass: by cell and size, and what a dtype, a mask, lists and threads change."""
 
 # smoke: forward.Cells.track_seconds\('leaky', 'B=32 T=100 F=16 U=64'\)
 
@@ -46,7 +46,7 @@ class Written(Timed):
 class Options(Timed):
     """An LSTM at B=64 T=200 F=32 U=128."""
 
-    params = ["float64", "right-padded", "left-padded", "a list", "bfloat16", "int8", "two threads"]
+    params = ["float64", "right-padded", "left-padded", "a list", "two threads"]
     param_names = ("option",)
 
     def make(self, option):
@@ -57,8 +57,6 @@ class Options(Timed):
         mask = padding(*x.shape[:2])
         if option == "two threads":
             rk.set_num_threads(2)
-        elif option in ("bfloat16", "int8"):
-            made.quantize(option)
         elif option == "a list":
             ragged = [row[: used.sum()] for row, used in zip(x, mask, strict=True)]
             return lambda: made(ragged)

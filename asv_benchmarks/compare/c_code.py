@@ -19,7 +19,6 @@ FEATURES, UNITS, STEPS = 32, 32, 20_000
 FLAGS = {"-O3 -march=native": ["-O3", "-march=native"], "-O3": ["-O3"], "-Os": ["-Os"]}
 KINDS = {
     "LSTM(32)": (rk.LSTM, {}),
-    "LSTM(32), int8 weights": (rk.LSTM, {"weights": "int8"}),
     "LSTM(32), float64": (rk.LSTM, {"dtype": "float64"}),
     "GRU(32)": (rk.GRU, {}),
 }

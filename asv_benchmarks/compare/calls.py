@@ -52,18 +52,6 @@ def typed(size, settings) -> dict:
     return runners
 
 
-@timed("fewer-bits", with_ratios("size", 1e3, of("float32", "bfloat16", "int8")), sizes.CELLS)
-def fewer_bits(size, settings) -> dict:
-    problem, runners = peers.make("LSTM", size), {}
-    for kind in (None, "bfloat16", "int8"):
-        layer = rk.LSTM(size[3], return_sequences=True, seed=0)
-        layer.build(problem.x.shape)
-        layer.set_weights(problem.layer.get_weights())
-        layer.quantize(kind)
-        runners[kind or "float32"] = functools.partial(layer, problem.x)
-    return runners
-
-
 OVERHEAD = {"size": sizes.text(sizes.CALL), "step": sizes.text(sizes.STEP)}
 
 

@@ -175,29 +175,12 @@ def torch_adam(weights, gradients) -> dict[str, Callable]:
     return {"torch": torch.optim.Adam(parameters, lr=0.001, eps=1e-7, fused=True).step}
 
 
-KINDS = ("float32", "bfloat16", "int8")
-
-
 def clocked(task: Callable) -> Callable:
     """Return a task that gives a network's result, and the seconds from its making to its test."""
 
     def run(seed):
         start = time.perf_counter()
         return task(seed), time.perf_counter() - start
-
-    return run
-
-
-def in_fewer_bits(trained: Callable, score: Callable) -> Callable:
-    """Return a task that gives what a model scores with its weights in each way, on the same unseen data."""
-
-    def run(seed):
-        model, x, y = trained(seed)
-        weights = model.get_weights()
-        for kind in KINDS:
-            model.quantize(None if kind == "float32" else kind)
-            yield score(model, x, y)
-            model.quantize(None).set_weights(weights)
 
     return run
 
@@ -210,9 +193,6 @@ LEARNING = {  # the measure, and a task of a seed that gives a number for each c
     "digits, row by row": ("accuracy on a third held out", clocked(tasks.digits)),
     "reversing ten symbols": ("share right, on its own", clocked(tasks.reversing)),
 }
-NEAR = in_fewer_bits(tasks.adding_trained, lambda model, x, y: float(np.mean(np.abs(model.predict(x) - y) < 0.04)))
-RIGHT = in_fewer_bits(tasks.digits_trained, lambda model, x, y: model.evaluate(x, y)[1])
-FEWER_BITS = {"digits, row by row": ("accuracy", RIGHT), "adding problem, T = 100": ("share within 0.04", NEAR)}
 
 
 def trained(wanted: dict[str, tuple[str, Callable]], columns: tuple[str, ...], settings: Settings) -> Figures:
@@ -231,8 +211,4 @@ LEARNED = {
     f"seeds {SHOWN}": lambda name, found: ", ".join(f"{result:.4g}" for result in found["results"]),
     "seconds": lambda name, found: f"{statistics.median(found['seconds']):.0f}",
 }
-PERCENT = {"percent": lambda name, found: FEWER_BITS[name][0]} | {
-    kind: lambda name, found, kind=kind: ", ".join(f"{100 * one:.2f}" for one in found[kind]) for kind in KINDS
-}
 section("learning", rows_of("task", LEARNED))(functools.partial(trained, LEARNING, ("results", "seconds")))
-section("fewer-bits-learned", rows_of("task", PERCENT), seeds=SHOWN)(functools.partial(trained, FEWER_BITS, KINDS))

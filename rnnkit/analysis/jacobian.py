@@ -22,7 +22,6 @@ from rnnkit.steps.cell import Cell, as_cell, cell_name, prepare
 from rnnkit.steps.declared import DeclaredCell
 from rnnkit.steps.nesting import Nesting
 from rnnkit.steps.step import Step
-from rnnkit.stored_weights import all_expanded
 
 _ROWS = 4096  # evaluated at a time
 
@@ -206,7 +205,7 @@ class _Point:
         self.reads_complex = self.cell._complex_inputs
         if is_complex(x) and not self.reads_complex:
             raise TypeError(f"expected x of real numbers for {cell_name(self.cell)!r}, got {x.dtype}")
-        weights = all_expanded(self.cell._all_weights())
+        weights = self.cell._all_weights()
         layers = cell.dtype if isinstance(cell, RNN) else validation.precision_of(x)
         self.dtype = cast(np.dtype, next((array.dtype for array in weights.values()), layers))
         features = _features_of(cell, x.shape[1:])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit import tracebacks
-from rnnkit.c_code import network, reference
+from rnnkit.c_code import network
 from rnnkit.c_code.files import MARK, Recorded, Texts
 from rnnkit.c_code.network import Network
 from rnnkit.c_code.text import identifier, is_identifier
@@ -29,26 +29,6 @@ _MOST_RECORDED = 4096  # numbers of an input, which limits the files
 
 
 @dataclass(frozen=True)
-class Int8Error:
-    """The error of outputs with int8 weights, relative to those with the original weights.
-
-    Attributes
-    ----------
-    largest, mean : float
-        Of the absolute differences.
-    relative : float
-        The largest difference over the largest output.
-    """
-
-    largest: float
-    mean: float
-    relative: float
-
-    def __str__(self):
-        return f"largest {self.largest:.3g}, mean {self.mean:.3g}, largest over largest output {self.relative:.3g}"
-
-
-@dataclass(frozen=True)
 class ExportedC:
     """The result of `export_c`.
 
@@ -62,8 +42,6 @@ class ExportedC:
         Of the constant arrays.
     state_bytes : int
         Of the struct of states, including the memory of a step.
-    error : Int8Error or None
-        With ``weights="int8"``, on the given data.
     """
 
     name: str
@@ -71,14 +49,12 @@ class ExportedC:
     files: tuple[Path, ...]
     weight_bytes: int
     state_bytes: int
-    error: Int8Error | None = None
 
     def __str__(self) -> Any:
-        lines = [
-            f"{self.name} in {self.folder}: {', '.join(file.name for file in self.files)}",
-            f"weights {self.weight_bytes:,} bytes, states {self.state_bytes:,} bytes",
-        ]
-        return "\n".join([*lines, *([f"int8 weights: {self.error}"] if self.error else [])])
+        return (
+            f"{self.name} in {self.folder}: {', '.join(file.name for file in self.files)}\n"
+            f"weights {self.weight_bytes:,} bytes, states {self.state_bytes:,} bytes"
+        )
 
 
 @tracebacks.edge
@@ -88,7 +64,6 @@ def export_c(
     name: str | None = None,
     *,
     dtype: DType = None,
-    weights: str = "float",
     data: Any = None,
     constants: Array = None,
 ) -> ExportedC:
@@ -108,19 +83,15 @@ def export_c(
         A C identifier; default: made of the layer's name.
     dtype : {"float32", "float64"}, optional
         Of the C code; default: the layers' own.
-    weights : {"float", "int8"}
-        With "int8", matrices of products are rounded to integers with a scale for each column, and take a quarter of
-        the memory. Sums are still floats.
     data : array_like (B, T, …), optional
-        Typical inputs, or a list of them for several. The test has the first of the sequences, and the error of int8
-        is that of all. Default: random numbers, and no error.
+        Typical inputs, or a list of them for several. The test has the first of the sequences. Default: random numbers.
     constants : list of array_like (B, …), optional
         Typical constants for a recurrent layer whose cell takes them; ``<name>_reset`` gets the actual ones.
 
     Returns
     -------
     ExportedC
-        The files, the sizes of weights and states in bytes, and the error of int8.
+        The files, and the sizes of weights and states in bytes.
 
     Raises
     ------
@@ -143,15 +114,14 @@ def export_c(
     >>> exported.weight_bytes, exported.state_bytes
     (1568, 416)
     """
-    _check(layer, weights)
+    _check(layer)
     if name is None:
         name = identifier(layer.name.lower(), fallback="layer")[:63]
     elif not isinstance(name, str) or not is_identifier(name):
         raise ValueError(f"expected name as a C identifier of at most 63 letters, digits and '_', got {name!r}")
     dtype = _dtype(layer, dtype)
-    int8 = weights == "int8"
     given = [np.asarray(validation.array(one, "constants")) for one in constants or []]
-    made = network.read(layer, dtype, [one.shape[1:] for one in given], int8)
+    made = network.read(layer, dtype, [one.shape[1:] for one in given])
     inputs = _inputs(layer, made, data)
     for one in given:
         if not len(one):
@@ -159,29 +129,24 @@ def export_c(
     rows = len(inputs[0])
     given = [one if len(one) == rows else np.repeat(one[:1], rows, axis=0) for one in given]
     try:
-        exact = _called(layer, made, inputs, given)
+        outputs = _called(layer, made, inputs, given)
     except IndexError as failed:  # a row, at a step
         if data is not None:
             raise
         raise ValueError(f"expected data=, typical inputs for the test; with random ones {failed}") from None
-    put_out = reference.run(made, inputs, given, int8=True) if int8 else exact
-    title = f"{type(layer).__name__} '{layer.name}' in {dtype.name}{' with int8 weights' if int8 else ''}"
-    texts = Texts(made, name, title, _recorded(made, layer, dtype, inputs, put_out, given))
-    error = _error(put_out, exact) if int8 and data is not None else None
-    files = texts.all() | {"README.md": texts.readme(f"int8 weights, on data: {error}." if error else "")}
-    paths = _write(Path(folder), files)
-    return ExportedC(name, Path(folder), paths, texts.weight_bytes(), texts.state_bytes(), error)
+    title = f"{type(layer).__name__} '{layer.name}' in {dtype.name}"
+    texts = Texts(made, name, title, _recorded(made, layer, dtype, inputs, outputs, given))
+    paths = _write(Path(folder), texts.all())
+    return ExportedC(name, Path(folder), paths, texts.weight_bytes(), texts.state_bytes())
 
 
-def _check(layer, weights) -> None:
+def _check(layer) -> None:
     if not isinstance(layer, Layer):
         raise TypeError(f"expected a layer or a model to write in C, got {layer!r}")
     if not layer.built:
         raise ValueError(f"expected the layer {layer.name!r} to be built before it is written in C; call build first")
     if (device := device_of(layer)) != "cpu":
         raise ValueError(f"expected a layer on the CPU to write in C, {layer.name!r} is on {device}")
-    if weights not in ("float", "int8"):
-        raise ValueError(f"expected weights as 'float' or 'int8', got {weights!r}")
 
 
 def _dtype(layer: Layer, dtype) -> np.dtype:
@@ -246,13 +211,6 @@ def _recorded(made: Network, layer: Layer, dtype, inputs, outputs, constants) ->
         [one[0].reshape(-1) for one in constants],
         tolerance,
     )
-
-
-def _error(rounded, exact) -> Int8Error:
-    apart = np.concatenate([np.abs(a.astype(float) - b).reshape(-1) for a, b in zip(rounded, exact, strict=True)])
-    most = max(float(np.abs(one).max(initial=0)) for one in exact)
-    largest = float(apart.max(initial=0))
-    return Int8Error(largest, float(apart.mean()), largest / most if most else largest)
 
 
 def _write(folder: Path, files: dict[str, str]) -> tuple[Path, ...]:

@@ -39,7 +39,7 @@ class Texts:
         }
 
     def all(self) -> dict[str, str]:
-        """Return every file but the README."""
+        """Return every file's text by its name."""
         lines = {
             f"{self.name}.h": self._header(),
             f"{self.name}.c": self._source(),
@@ -48,7 +48,7 @@ class Texts:
             f"{self.name}_test.c": self._test(),
             "Makefile": self._makefile(),
         }
-        return {file: "\n".join([*text, ""]) for file, text in lines.items()}
+        return {file: "\n".join([*text, ""]) for file, text in lines.items()} | {"README.md": self._readme()}
 
     def weight_bytes(self) -> int:
         arrays = [array.values for _, group in self.groups.values() for array in group]
@@ -189,8 +189,8 @@ class Texts:
             ".PHONY: test",
         ]
 
-    def readme(self, error: str) -> str:
-        """Return a README on the network and its use; `error` describes the error of int8, if used."""
+    def _readme(self) -> str:
+        """Return a README on the network and its use."""
         name, writer = self.name, self.writer
         x, y = ", ".join(writer.x), ", ".join(writer.y)
         kinds = [*map(writer.c_type, self.network.inputs), *(self.real for _ in writer.y)]
@@ -212,10 +212,7 @@ class Texts:
             "link with `-lm`. Do not use `-ffast-math`. `make` compiles and runs a test, which compares recorded "
             "outputs. With `-O3 -march=native`, loops use vectors and fused multiply-adds.",
         ]
-        lines = [
-            part if "\n" in part else textwrap.fill(part, 110, break_on_hyphens=False)
-            for part in [*parts, *([error] if error else [])]
-        ]
+        lines = [part if "\n" in part else textwrap.fill(part, 110, break_on_hyphens=False) for part in parts]
         return "\n\n".join(lines) + "\n"
 
 

@@ -33,7 +33,6 @@ from rnnkit.models.functional import Model
 from rnnkit.models.graph_model import GraphModel
 from rnnkit.steps.cell import Cell, prepare
 from rnnkit.steps.step import Step
-from rnnkit.stored_weights import all_expanded
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,12 +95,12 @@ class Network:
     output_names: list[str] = field(default_factory=list)
 
 
-def read(layer: Layer, dtype: np.dtype, constants=(), int8: bool = False) -> Network:
+def read(layer: Layer, dtype: np.dtype, constants=()) -> Network:
     """Return the network of a built layer; a ValueError if it needs whole sequences, or can't be written in C.
 
     `dtype` is that of the C text; `constants` are shapes without the batch, for a recurrent layer that takes constants.
     """
-    reader = _Reader(dtype, [tuple(shape) for shape in constants], int8)
+    reader = _Reader(dtype, [tuple(shape) for shape in constants])
     network = reader.network
     used = Mask("input")
     if isinstance(layer, Model):
@@ -122,8 +121,8 @@ def read(layer: Layer, dtype: np.dtype, constants=(), int8: bool = False) -> Net
 
 
 class _Reader:
-    def __init__(self, dtype, constants, int8):
-        self.network, self.int8 = Network(dtype, constants=constants), int8
+    def __init__(self, dtype, constants):
+        self.network = Network(dtype, constants=constants)
         self.names: set[str] = set()
         self.known: dict[Any, Any] = {}
 
@@ -156,7 +155,7 @@ class _Reader:
         key = id(layer), step.feature_shape, *constants, *ids
         if key not in self.known:
             title = f"{layer.name!r} ({type(layer).__name__})"
-            self.known[key] = unit.read(self._name(layer), title, step, self.network.dtype, constants, self.int8, ids)
+            self.known[key] = unit.read(self._name(layer), title, step, self.network.dtype, constants, ids)
             self.network.units.append(self.known[key])
         return self.known[key]
 
@@ -250,7 +249,7 @@ class _Reader:
         if in_time and reason is not None:
             raise self._refusal(layer, reason)
         traced = layer._traced(x, [(shape, "float") for shape in shapes], None, False)
-        traced.step.weights = all_expanded(held_by(layer).arrays())
+        traced.step.weights = held_by(layer).arrays()
         if traced.kinds != ["float"]:
             raise self._refusal(layer, f"gives {' and '.join(traced.kinds)} rather than one array of numbers")
         made = self._unit(layer, traced.step, [shape[1:] for shape in shapes[1:]], ids)

@@ -226,7 +226,7 @@ static inline real rk_from_bits(uintBITS_t a)
 }""",
     "rk_product": """
 /* y = x W, where W has `depth` rows of `columns`: of each column one chain of multiply-adds, in order. */
-static void rk_product(const real *restrict x, const WEIGHT *restrict w,
+static void rk_product(const real *restrict x, const real *restrict w,
                        real *restrict y, int32_t depth, int32_t columns)
 {
     int32_t k = 0;
@@ -234,7 +234,7 @@ static void rk_product(const real *restrict x, const WEIGHT *restrict w,
         y[n] = 0;
     }
     for (; k + 4 <= depth; k += 4, w += 4 * (size_t)columns) {
-        const WEIGHT *restrict w1 = w + columns, *restrict w2 = w1 + columns, *restrict w3 = w2 + columns;
+        const real *restrict w1 = w + columns, *restrict w2 = w1 + columns, *restrict w3 = w2 + columns;
         const real x0 = x[k], x1 = x[k + 1], x2 = x[k + 2], x3 = x[k + 3];
         for (int32_t n = 0; n < columns; ++n) {
             y[n] = rk_fma(x3, w3[n], rk_fma(x2, w2[n], rk_fma(x1, w1[n], rk_fma(x0, w[n], y[n]))));
@@ -249,7 +249,7 @@ static void rk_product(const real *restrict x, const WEIGHT *restrict w,
 }""",
     "rk_sparse_product": """
 /* y = x W, where of W only the nonzeros are there: of row k those from starts[k] to starts[k + 1]. */
-static void rk_sparse_product(const real *restrict x, const WEIGHT *restrict w,
+static void rk_sparse_product(const real *restrict x, const real *restrict w,
                               const int32_t *restrict starts, const int32_t *restrict in_column,
                               real *restrict y, int32_t depth, int32_t columns)
 {
@@ -266,14 +266,6 @@ static void rk_sparse_product(const real *restrict x, const WEIGHT *restrict w,
 }
 
 
-def _of_int8(name: str) -> str:
-    """Return the product `name` with a W of integers, each column with a scale."""
-    text = _HELPERS[name].replace(name, f"{name}_int8").replace(". */", "; each column of integers has a scale. */")
-    text = text.replace("const WEIGHT *restrict w,", "const int8_t *restrict w, const real *restrict scale,")
-    tail = "    for (int32_t n = 0; n < columns; ++n) {\n        y[n] *= scale[n];\n    }\n}"
-    return text.replace("WEIGHT", "int8_t").removesuffix("}") + tail
-
-
 def _of_lanes(name: str, sign: str) -> str:
     """Return a reduction of partial results: halves first, then quarters."""
     return f"""
@@ -288,7 +280,6 @@ static inline real rk_{name}_of_lanes(real *restrict part)
 }}"""
 
 
-_HELPERS |= {f"{name}_int8": _of_int8(name) for name in ("rk_product", "rk_sparse_product")}
 _HELPERS |= {f"rk_{name}_of_lanes": _of_lanes(name, sign) for name, sign in {"sum": "+", "prod": "*"}.items()}
 LANES = """
 /* How many parts a sum is made of: those that fill a vector. */
@@ -357,5 +348,5 @@ _ARM_HAS = {"float32": "defined(__ARM_FEATURE_FMA)", "float64": "(defined(__ARM_
 def _typed(text: str, dtype: str) -> str:
     real, suffix, bits = REAL[dtype], SUFFIX[dtype], {"float32": "32", "float64": "64"}[dtype]
     text = text.replace("FP_FAST", f"FP_FAST_FMA{suffix.upper()}").replace("ARM_HAS", _ARM_HAS[dtype])
-    text = text.replace("BITS", bits).replace("WEIGHT", real)
+    text = text.replace("BITS", bits)
     return re.sub(r"\breal\b", real, text).replace("~", suffix)

@@ -18,7 +18,6 @@ from rnnkit.compiler.planning.rows import needed, plan_rows
 from rnnkit.compiler.tracing.batch_axis import Untraceable
 from rnnkit.execution import passes
 from rnnkit.steps.step import Step
-from rnnkit.stored_weights import all_expanded, to_int8
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,17 +76,16 @@ class Unit:
         return array
 
 
-def read(name: str, title: str, step: Step, dtype: np.dtype, constants=(), int8: bool = False, ids=()) -> Unit:
+def read(name: str, title: str, step: Step, dtype: np.dtype, constants=(), ids=()) -> Unit:
     """Return the unit of a step; a ValueError if it can't be traced, draws random numbers, or uses what C lacks.
 
-    `dtype` is that of the C text; `constants` are shapes without the batch; `int8` rounds the matrices of products.
-    `ids` are as of a unit.
+    `dtype` is that of the C text; `constants` are shapes without the batch; `ids` are as of a unit.
     """
     if step.draws and (draws := step.used_draws([np.zeros((1, *shape)) for shape in constants], False)):
         raise ValueError(
             f"expected a step that draws no random numbers outside of training; {title} draws {draws[0]!r}"
         )
-    weights = all_expanded(step.cell._all_weights())
+    weights = step.cell._all_weights()
     try:
         graph = passes.read(step, dtype, weights, constants)
     except (Untraceable, RecursionError) as error:
@@ -99,12 +97,6 @@ def read(name: str, title: str, step: Step, dtype: np.dtype, constants=(), int8:
         if node.pointwise and node.batched and not of_integers and not expression(node.op, ("a", "b", "c"), dtype.name):
             raise ValueError(f"expected operations that C has; {title} uses {node.op!r}: {node.line}")
     by_row = any(node.batched and node.op in BY_ROW for node in graph.live())
-    products = [node for node in graph.live() if node.op == "product" and node.batched]
-    if int8 and by_row and products:
-        raise ValueError(
-            f"expected weights='float' for a step with loops or computed places, of which products are written out; "
-            f"{title} has a product: {products[0].line}"
-        )
     changing = tuple(i for i, node in enumerate(graph.states) if (node.op, node.attr) != ("state", i))
     changed = copy.copy(without_codes(graph))
     rows = plan_rows(changed) if by_row else None
@@ -117,7 +109,7 @@ def read(name: str, title: str, step: Step, dtype: np.dtype, constants=(), int8:
     initial = tuple(np.asarray(state, dtype).reshape(-1) for state in step.initial_states(1, dtype))
     size = int(np.prod(made.output_shape))
     unit = Unit(name, title, dtype, step, graph, parts, size, initial, changing, rows=rows, direct=direct, ids=ids)
-    _lay_out(unit, made, {("weight", n): np.asarray(array, dtype) for n, array in weights.items()}, int8)
+    _lay_out(unit, made, {("weight", n): np.asarray(array, dtype) for n, array in weights.items()})
     return unit
 
 
@@ -146,7 +138,7 @@ def _touched(part: ir.Product | ir.Loop) -> Iterable[ir.Buffer]:
     return (*(load.buffer for load in part.loads), *(buffer for _, buffer, _ in part.writes))
 
 
-def _lay_out(unit: Unit, made: ir.Plan, inputs, int8: bool) -> None:
+def _lay_out(unit: Unit, made: ir.Plan, inputs) -> None:
     """Compute the values that depend on weights alone, and store them as arrays."""
     products = {part.panels: part for part in unit.parts if isinstance(part, ir.Product)}
     wanted = {buffer: made.prepacked[buffer] for buffer in unit.buffers() if buffer.kind == "prepacked"}
@@ -159,7 +151,7 @@ def _lay_out(unit: Unit, made: ir.Plan, inputs, int8: bool) -> None:
             key = buffer.attr, *(node.id for node in one)
             if key not in known:
                 matrix = np.concatenate([np.asarray(values[node.id], unit.dtype) for node in one], axis=1)
-                known[key] = _matrix(unit, products[buffer], matrix, _title_of(one), int8)
+                known[key] = _matrix(unit, products[buffer], matrix, _title_of(one))
             unit.panels[buffer] = known[key]
             continue
         kind = unit.dtype if buffer.elements == "float" else buffer.elements
@@ -171,13 +163,10 @@ def _lay_out(unit: Unit, made: ir.Plan, inputs, int8: bool) -> None:
             unit.add(f"start_{i}", unit.initial[i], f"what state {i} starts from")
 
 
-def _matrix(unit: Unit, product: ir.Product, matrix: np.ndarray, title: str, int8: bool) -> dict[str, Array]:
+def _matrix(unit: Unit, product: ir.Product, matrix: np.ndarray, title: str) -> dict[str, Array]:
     """Return the arrays of a product's weights, by their roles in the product."""
     name = product.panels.name.removeprefix("panels_")
     found: dict[str, np.ndarray] = {"": matrix}
-    if int8:
-        found[""], scale = to_int8(matrix)
-        found["scale"] = scale.astype(matrix.dtype)
     if isinstance(product, ir.SparseProduct):
         rows, columns = np.nonzero(matrix)
         found[""] = found[""][rows, columns]

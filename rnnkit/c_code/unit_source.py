@@ -141,8 +141,6 @@ class UnitWriter:
         function, weights = "rk_product", [self._of(arrays[""])]
         if isinstance(part, SparseProduct):
             function = "rk_sparse_product"
-        if "scale" in arrays:
-            function, weights = f"{function}_int8", [*weights, self._of(arrays["scale"])]
         weights += [self._of(arrays[role]) for role in ("starts", "columns") if role in arrays]
         operand, result = self._places[part.operand], self._places[part.result]
         inner = f"{part.row_stride} * r" if rows > 1 else ""

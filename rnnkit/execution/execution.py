@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import weakref
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from rnnkit.circumstances import circumstances, within
 from rnnkit.execution.host_fallback import on_host
 from rnnkit.opaque import opaque
 from rnnkit.steps.step import READING, Step, declared_output_shape
-from rnnkit.stored_weights import all_expanded
 
 # Held while layers are built and executors chosen: a lock per layer would prevent copies and pickles.
 build_lock = program_cache.lock
@@ -98,10 +96,9 @@ class Execution:
     A step is read when an executor is chosen for it, so later edits of the step have no effect.
     """
 
-    def __init__(self, cell, feature_shape, dtype: np.dtype, device: str = "cpu", stored: str = ""):
+    def __init__(self, cell, feature_shape, dtype: np.dtype, device: str = "cpu"):
         self.step = Step(cell, feature_shape)
         self.dtype, self.device = dtype, device
-        self.stored = stored  # the weights' storage, see `rnnkit.stored_weights`; "" for floats
         self.executors: dict[tuple, Executor] = {}
         self.gradients: dict[tuple, GradientExecutor] = {}
         self.duals: dict[tuple, Any] = {}  # executors of the step's dual, and of its gradient
@@ -136,7 +133,7 @@ class Execution:
             step.output_shape(constants, training)
         if content is None:
             return self._chosen(training, constant_shapes)
-        kind = type(step.cell), step.name, content, step.feature_shape, self.dtype, self.device, self.stored
+        kind = type(step.cell), step.name, content, step.feature_shape, self.dtype, self.device
         found = _alike.get((*kind, training, constant_shapes))
         if found is None:
             found = _alike[(*kind, training, constant_shapes)] = self._chosen(training, constant_shapes)
@@ -148,30 +145,13 @@ class Execution:
         )
 
         choose = pipeline.choose_cuda if self.device == "cuda" else pipeline.choose
-        if self.stored:
-            choose = partial(pipeline.choose_stored, kind=self.stored)
         return choose(
             self.step,
             dtype=self.dtype,
-            weights=all_expanded(self.step.cell._all_weights()),
+            weights=self.step.cell._all_weights(),
             constant_shapes=constant_shapes,
             training=training,
         )
-
-    def store_weights(self, kind: str) -> None:
-        """Store weights in another form from here on; executors are chosen anew when they are wanted."""
-        self.stored, self.executors, self.gradients = kind, {}, {}
-
-    def product_weights(self) -> dict[str, tuple[tuple[int, int], ...]]:
-        """Return `rnnkit.compiler.ir.product_weights` of the step; {} if it takes constants, whose shapes aren't known.
-
-        A ValueError refuses a step that can't be traced.
-        """
-        from rnnkit.execution import pipeline
-
-        if self.step.takes_constants:
-            return {}
-        return pipeline.product_weights(self.step, self.dtype, all_expanded(self.step.cell._all_weights()))
 
     def make_sparse(self, names) -> None:
         """Make these weights sparse from here on; executors are chosen anew when they are wanted."""
@@ -189,18 +169,12 @@ class Execution:
         executor = self.executor(record.constants, record.training)
         if executor is not self._eager:
             return executor.run(record)
-        record.weights = all_expanded(record.weights)
         return on_host(executor.run, record)
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
         """Return the results of one call with its pullback, see `Backward.vjp`; a ValueError if none is known."""
         from rnnkit.execution import pipeline
 
-        if self.stored:
-            raise ValueError(
-                f"expected float weights for a gradient; those of {self.step.name!r} are stored as {self.stored}, and "
-                "quantize(None) takes them as float32"
-            )
         in_python = is_eager() and pipeline.has_vjp(self.step)
         key = (record.training, tuple(constant.shape[1:] for constant in record.constants), in_python)
         chosen = _only(self.gradients, key, lambda: self._differentiated(record, in_python))
@@ -215,8 +189,6 @@ class Execution:
 
         A ValueError refuses a step whose tangent isn't known.
         """
-        if self.stored:
-            raise ValueError(f"expected {self.step.name!r} with float weights, for a derivative along a direction")
         if not isinstance(record.x, np.ndarray):
             raise ValueError(f"expected x of {self.step.name!r} on the host, for a derivative along a direction")
         shapes = tuple(constant.shape[1:] for constant in record.constants)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from rnnkit.backends.cpu.compile import CPU, storing
+from rnnkit.backends.cpu.compile import CPU
 from rnnkit.backends.shared.call import Executor
 from rnnkit.backends.shared.notice import telling
 from rnnkit.backends.shared.program_cache import cache_info, clear_cache
@@ -17,7 +17,6 @@ from rnnkit.compiler.autodiff.forward import Tangent, tangent_name
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.autodiff.weight_gradients import WeightGradients
 from rnnkit.compiler.ir.matrix_functions import Kernel
-from rnnkit.compiler.ir.product_weights import product_weights as weights_of_products
 from rnnkit.compiler.ir.simplify import without_rules
 from rnnkit.compiler.tracing.batch_axis import MixesRows, ReadsValues, Untraceable
 from rnnkit.compiler.tracing.trace import example, trace
@@ -172,21 +171,6 @@ def _agree(step, graph, pull, cells, given, training) -> bool:
     return all(np.allclose(a, b, rtol=1e-6, atol=1e-9 * max(1.0, np.abs(b).max(initial=0.0))) for a, b in pairs)
 
 
-def choose_stored(step, dtype, weights, constant_shapes=(), training=False, *, kind: str) -> Executor:
-    """Return the executor of a step whose products read weights that are stored as a kind.
-
-    A ValueError has the line and the construct that stopped the tracer, or says that rows depend on each other.
-    """
-    with _readable_to_store(step):
-        return compile_step(step, dtype, weights, constant_shapes, training, storing(kind))
-
-
-def product_weights(step, dtype, weights) -> dict[str, tuple[tuple[int, int], ...]]:
-    """Return `rnnkit.compiler.ir.product_weights` of a step; a ValueError as of `choose_stored`."""
-    with _readable_to_store(step):
-        return weights_of_products(passes.read(step, dtype, weights))
-
-
 @contextmanager
 def readable(step, told: str, aim: str = ""):
     """Refuse by a ValueError a step that the tracer can't read: `told`, with the reason in it; `aim` is what it is for.
@@ -201,13 +185,11 @@ def readable(step, told: str, aim: str = ""):
         raise ValueError(told.replace("{}", in_words(error))).with_traceback(error.__traceback__) from None
 
 
-def _readable_to_store(step):
-    told = f"{step.name!r} can't be quantized, since the tracer can't read its step: {{}}"
-    return readable(step, told, " for weights in fewer bits")
-
-
 def choose_cuda(step, dtype, weights, constant_shapes=(), training=False) -> Executor:
-    """Return the executor of a step on a GPU; a ValueError as of `choose_stored`."""
+    """Return the executor of a step on a GPU.
+
+    A ValueError has the line and the construct that stopped the tracer, or says that rows depend on each other.
+    """
     told = (
         f"{step.name!r} can't run on a GPU, since the tracer can't read its step: {{}}; write the step so that it can "
         'be traced, or keep the layer on device="cpu"'

@@ -11,7 +11,6 @@ from rnnkit.compiler.ir.kinds import FLOATS
 from rnnkit.compiler.tracing.batch_axis import Untraceable
 from rnnkit.compiler.tracing.trace import example
 from rnnkit.execution import passes
-from rnnkit.stored_weights import all_expanded
 
 _TOLERANCE = 1e-6
 _STEPS = (1e-5, 1e-6, 1e-7)  # of finite differences: smaller ones where the first may have crossed a corner
@@ -19,7 +18,7 @@ _STEPS = (1e-5, 1e-6, 1e-7)  # of finite differences: smaller ones where the fir
 
 def wrong_of_step(step, constant_shapes, training: bool, rng) -> list[str]:
     """Return the operations of a traced step, with their lines; [] if it can't be traced."""
-    weights = all_expanded(step.cell._all_weights())
+    weights = step.cell._all_weights()
     shapes = constant_shapes if step.takes_constants else ()
     try:
         graph = passes.read(step, np.dtype(float), weights, shapes, training, rules=True)

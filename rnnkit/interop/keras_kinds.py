@@ -147,7 +147,7 @@ IGNORED = {
     "lora_alpha": Argument((None,), "train all weights, or set layer.trainable = False"),
     "lora_rank": Argument((None,), "train all weights, or set layer.trainable = False"),
     "noise_shape": Argument((None,), "use SpatialDropout1D, which drops whole features"),
-    "quantization_config": Argument((None,), "call layer.quantize after training"),
+    "quantization_config": Argument((None,), "weights are float32 or float64"),
     "ragged": Argument((False, None), "pad the sequences, and mask what was padded"),
     "renorm": Argument((False, None), "rnnkit has no batch renormalization"),
     "renorm_clipping": Argument((None,), "rnnkit has no batch renormalization"),

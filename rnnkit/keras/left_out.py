@@ -15,7 +15,7 @@ WHY = {
         "Function Operation Quantizer RematScope StatelessScope SymbolicScope": "it is a part of Keras's own "
         "machinery; a layer or a model of your own does the same with call and add_weight",
         "device distribution distillation remat name_scope": _DEVICES,
-        "export quantizers wrappers visualization": "see model.save, rnnkit.onnx.export and layer.quantize",
+        "export quantizers wrappers visualization": "see model.save and rnnkit.onnx.export",
         "legacy src": "it holds what Keras keeps for its old versions",
     },
     "callbacks": {
@@ -80,7 +80,7 @@ WHY = {
     },
     "dtype_policies": {
         "AWQDTypePolicy DTypePolicyMap GPTQDTypePolicy Int4DTypePolicy QuantizedDTypePolicy "
-        "QuantizedFloat8DTypePolicy": "layer.quantize stores the weights of a trained layer in fewer bits",
+        "QuantizedFloat8DTypePolicy": "weights are float32 or float64",
     },
     "mixed_precision": {"LossScaleOptimizer": "float32 and float64 need no scale"},
     "preprocessing": {"image image_dataset_from_directory": _IMAGES, "text text_dataset_from_directory": _TEXT},

@@ -13,7 +13,7 @@ _LAYER = {
 _MODEL = {
     "compute_output_spec": "shapes are read from call",
     "compile_from_config get_compile_config": "files hold what compile was given",
-    "get_quantization_layer_structure": "layer.quantize stores the weights of one layer in fewer bits",
+    "get_quantization_layer_structure": "weights are float32 or float64",
     "jax_state_sync make_predict_function make_test_function make_train_function": "define train_step, test_step or "
     "predict_step",
     "stateless_compute_loss": "define compute_loss",

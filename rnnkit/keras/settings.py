@@ -62,10 +62,7 @@ def precision(policy) -> str:
     except TypeError:
         name = repr(name)
     if name not in _PRECISIONS:
-        raise ValueError(
-            f'expected a dtype of "float32" or "float64", got {name!r}; layers compute in one precision, and '
-            'layer.quantize("bfloat16") stores the weights of a trained one in fewer bits'
-        )
+        raise ValueError(f'expected a dtype of "float32" or "float64", got {name!r}; layers compute in one precision')
     return name
 
 

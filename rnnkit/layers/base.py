@@ -25,7 +25,6 @@ from rnnkit.layers.support import (
     device_transfer,
     entry,
     model_files,
-    quantizing,
     seeds,
     symbolic,
     tape,
@@ -40,7 +39,6 @@ from rnnkit.layers.support.layer_tree import (
     all_layers,
     arrays_by_name,
     build_with,
-    held_arrays,
     held_by,
     options_by_name,
     put_arrays,
@@ -259,7 +257,7 @@ class Layer(Watchful, Shown, Configurable):
         Raises
         ------
         ValueError
-            For an unknown device, and for a GPU if weights are quantized.
+            For an unknown device.
         RuntimeError
             If the package, the driver or a GPU is missing; nothing is changed then.
 
@@ -270,11 +268,6 @@ class Layer(Watchful, Shown, Configurable):
         'cpu'
         """
         device = device_transfer.usable(device)
-        if device == "cuda" and self.quantization is not None:
-            raise ValueError(
-                f"expected float weights on a GPU; those of {self.name!r} are stored as {self.quantization}, and "
-                "quantize(None) takes them as float32"
-            )
         device_transfer.move(self, device)
         return self
 
@@ -316,54 +309,6 @@ class Layer(Watchful, Shown, Configurable):
         expected = self._input_shape[self._open_axes :]
         if shape[self._open_axes :] != expected:
             raise validation.shape_error("x", self._axes, expected, shape)
-
-    # Weights in fewer bits
-
-    _quantization: str | None = None
-
-    @property
-    def quantization(self) -> str | None:
-        """The `dtype` of `quantize`; of layers together, that of the first quantized one."""
-        return next((one._quantization for one in all_layers(self) if one._quantization), None)
-
-    @tracebacks.edge
-    def quantize(self, dtype: DType, filters: Any = None) -> Any:
-        """Store weights in fewer bits, for calls without gradients: less memory, and faster where memory is the limit.
-
-        The matrices that products read are rounded to ``dtype``; states and arithmetic stay float32. All other weights,
-        such as biases, stay as they are. `weights` shows the rounded values, and weights that are set are rounded.
-
-        Parameters
-        ----------
-        dtype : {"bfloat16", "int8", None}
-            bfloat16 has 8 bits of precision; int8 has a scale for each column of a matrix, a float32. None takes the
-            rounded weights as float32 from here on, so that the layer can be trained again.
-        filters : str, list of str, or callable, optional
-            Of the layers inside, those alone of whose name a regular expression is found, or for which a function is
-            true.
-
-        Returns
-        -------
-        Layer
-            This one.
-
-        Raises
-        ------
-        ValueError
-            For another dtype; for a layer that isn't built, not of float32, on a GPU, or whose step can't be traced;
-            for int8 of weights that aren't finite. Nothing is changed then.
-
-        Examples
-        --------
-        >>> import numpy as np, rnnkit as rk
-        >>> layer = rk.GRU(8, seed=0)
-        >>> x = np.ones((2, 5, 3), "float32")
-        >>> y = layer(x)
-        >>> bool(np.abs(layer.quantize("bfloat16")(x) - y).max() < 0.01)
-        True
-        """
-        quantizing.quantize(self, dtype, filters)
-        return self
 
     def ensemble(self, n: int) -> Ensemble:
         """Return n layers like this one as one, see `rnnkit.Ensemble`: called, differentiated and trained at once.
@@ -520,7 +465,7 @@ class Layer(Watchful, Shown, Configurable):
 
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of the weights, in Keras's order."""
-        return [shown(self, name, array).copy() for name, array in held_arrays(self).items()]
+        return [shown(self, name, array).copy() for name, array in arrays_by_name(self).items()]
 
     def set_weights(self, weights: Any) -> None:
         """Replace all weights.
@@ -647,7 +592,7 @@ class Layer(Watchful, Shown, Configurable):
             raise ValueError(
                 f"expected the layer {self.name!r} to be built; call build(input_shape) or the layer first"
             )
-        return sum(array.size for array in held_arrays(self).values())
+        return sum(array.size for array in arrays_by_name(self).values())
 
     # Calls and gradients
 

@@ -17,7 +17,6 @@ from rnnkit.layers.support import validation
 from rnnkit.layers.support.assignments import Changes, assigned
 from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.held_weights import HeldWeights
-from rnnkit.layers.support.quantizing import as_held
 from rnnkit.layers.support.seeds import drawn
 from rnnkit.layers.support.weight_mapping import weight_keys
 
@@ -43,7 +42,7 @@ class _WeightsOfCell(HeldWeights):
     def put(self, arrays):
         cell: Any = self.cell
         self.layer._assigned.arrays = self.layer._assigned.plan = None
-        cell._replace_weights(as_held(cell._all_weights(), arrays))
+        cell._replace_weights(arrays)
 
     def make_sparse(self, names):
         self.layer._execution.make_sparse(names)
@@ -119,4 +118,4 @@ class CellLayer(Layer):
         self.__dict__.update(state)
         if self.built:
             dtype, features = cast(np.dtype, self.dtype), self._features_of(self._input_shape)
-            self._execution = Execution(self._step_cell, features, dtype, self._device, self._quantization or "")
+            self._execution = Execution(self._step_cell, features, dtype, self._device)

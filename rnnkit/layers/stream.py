@@ -19,7 +19,7 @@ from rnnkit.circumstances import standing_in, within
 from rnnkit.hints import Array
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.device_transfer import device_of
-from rnnkit.layers.support.layer_tree import all_layers, held_arrays
+from rnnkit.layers.support.layer_tree import all_layers, arrays_by_name
 from rnnkit.layers.support.recording import LARGEST, Recording, Unrepeatable, noted, noting, plain
 from rnnkit.layers.support.runner import Runner, same_bits
 from rnnkit.layers.support.watching import unmoved
@@ -307,7 +307,7 @@ class Stream:
 
     def _recorded(self, recording: Recording) -> list[np.ndarray]:
         """Return what a step makes of `_kept`, recorded."""
-        weights = list(held_arrays(self.layer).values())
+        weights = list(arrays_by_name(self.layer).values())
         recording.give(self._x, *self._kept())
         recording.constant(*weights, *(self._constants or ()))
         pairs = unmoved(all_layers(self.layer), weights)

@@ -30,8 +30,8 @@ from rnnkit.layers.support.labelled_calls import plain
 from rnnkit.layers.support.layer_tree import (
     all_layers,
     all_or_nothing,
+    arrays_by_name,
     build_with,
-    held_arrays,
     held_by,
     options_by_name,
     put_arrays,
@@ -62,7 +62,7 @@ class _WeightsOfMembers(HeldWeights):
         own, members = self.layer._own, self.layer.members
         first = members[0]
         if first.built and (own.checked != Changes.weights or any(held_by(m).moving() for m in all_layers(first))):
-            held = [held_arrays(member) for member in members]
+            held = [arrays_by_name(member) for member in members]
             for name, array in held[0].items():
                 arrays = [one[name] for one in held]
                 if not own.known or any(a is not one[name] for a, one in zip(arrays, own.known, strict=True)):
@@ -78,7 +78,7 @@ class _WeightsOfMembers(HeldWeights):
         own, members, before = self.layer._own, self.layer.members, self.arrays()
         for k, member in enumerate(members):
             put_arrays(member, {name: array[k, ...] for name, array in arrays.items()}, sparse)
-        own.known = [held_arrays(member) for member in members]
+        own.known = [arrays_by_name(member) for member in members]
         own.stacks, own.checked = before | dict(arrays), Changes.weights
 
     def sparse(self):
@@ -143,8 +143,8 @@ class Ensemble(Trainable):
     def __init__(self, layer: Any, n: int, *, name: str | None = None):
         if not isinstance(layer, Layer) or isinstance(layer, Ensemble):
             raise TypeError(f"expected a layer or a model to make an ensemble of, got {layer!r}")
-        if layer.device != "cpu" or layer.quantization is not None:
-            raise ValueError(f"expected {layer.name!r} on the CPU, with float weights, for an ensemble")
+        if layer.device != "cpu":
+            raise ValueError(f"expected {layer.name!r} on the CPU for an ensemble")
         for one in all_layers(layer):
             unregularized(one)
         self.n: int = positive_integer(n, "n")
@@ -209,10 +209,6 @@ class Ensemble(Trainable):
     def _given_for(self, node, shape):
         raise ValueError(f"expected arrays for {self.name!r}: an ensemble of a whole model is model.ensemble(n)")
 
-    def quantize(self, dtype: Any, filters: Any = None) -> Any:
-        """Raise a ValueError: members are quantized one by one."""
-        raise ValueError(f"expected float weights of the ensemble {self.name!r}; quantize copies of its members")
-
     # Weights
 
     def _parts(self):
@@ -222,7 +218,7 @@ class Ensemble(Trainable):
         """Return a context for calls of members: they compute with the arrays that replace the ensemble's weights."""
         if circumstances().weights is None:
             return nullcontext()
-        now = weights_now(held_arrays(self))
+        now = weights_now(arrays_by_name(self))
         layers = (one for member in self.members for one in all_layers(member))
         moving = {id(array) for one in layers for array in held_by(one).moving().values()}
         members = enumerate(self._own.known)
@@ -411,7 +407,7 @@ class Ensemble(Trainable):
         x = _as_rows(given.x)
         mask = None if given.mask is None else _as_rows(given.mask)
         constants = None if given.constants is None else list(map(_as_rows, given.constants))
-        now = weights_now(held_arrays(self))
+        now = weights_now(arrays_by_name(self))
         pairs = [(array, now[name]) for name, array in layer.cell._all_weights().items()]
         with standing_in(pairs), _told_by_member(rows):
             arguments = x, kept, mask, training, constants

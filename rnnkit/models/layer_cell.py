@@ -17,7 +17,6 @@ from rnnkit.layers.support.layer_tree import (
     all_or_nothing,
     arrays_by_name,
     build_with,
-    held_arrays,
     options_by_name,
     put_arrays,
 )
@@ -79,7 +78,7 @@ class LayerCell(AdaptedCell):
         layer._shapes_for(given)
 
     def _all_weights(self):
-        return held_arrays(self.adapted) if self.adapted.built else {}
+        return arrays_by_name(self.adapted) if self.adapted.built else {}
 
     def _weight_options(self):
         return options_by_name(self.adapted) if self.adapted.built else {}

@@ -21,7 +21,7 @@ from rnnkit.layers.support import entry, symbolic, validation
 from rnnkit.layers.support.added_losses import calling_parts, collecting
 from rnnkit.layers.support.assignments import assigned, by_attributes, changeable, contents
 from rnnkit.layers.support.held_weights import HeldWeights
-from rnnkit.layers.support.layer_tree import all_layers, all_or_nothing, build_with, held_arrays, options_by_name
+from rnnkit.layers.support.layer_tree import all_layers, all_or_nothing, arrays_by_name, build_with, options_by_name
 from rnnkit.layers.support.pullback import Gradients, options
 from rnnkit.layers.support.seeds import inherit_seeds, weight_generator
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped
@@ -38,7 +38,6 @@ from rnnkit.serialization.configuration import deserialize
 from rnnkit.steps.cell import Cell, frozen
 from rnnkit.steps.nesting import leaves_of, shapes_mapped
 from rnnkit.steps.weight_options import WeightOptions
-from rnnkit.stored_weights import expanded
 
 _MOST = 64  # kinds of calls whose graphs are kept
 _OWN = set("_graphs _before_build _variables _variable_options _made_with _rng _building _other_shapes".split())
@@ -442,7 +441,7 @@ class SubclassedLayer(Layer):
             if id(one) in trace.assigned:  # calls change it
                 weights[name] = opaque(one.numpy, draws=True, like=arrays)
         constants = opaque(lambda: list(trace.arrays), like=arrays)
-        return trace, arrays, [*arrays, *map(expanded, weights.values()), *constants], masks
+        return trace, arrays, [*arrays, *weights.values(), *constants], masks
 
     def _as_taken(self, array):
         return validation.cast(array, self._precision()) if array.dtype.kind == "f" else array
@@ -504,7 +503,7 @@ class SubclassedLayer(Layer):
     def _gradients(self, given: CallArguments, trace: CallTrace, d, weights, states) -> Gradients:
         weights |= {name: d[trace.count + k] for k, name in enumerate(trace.names) if d[trace.count + k] is not None}
         found, like = {}, given.arrays()[0]
-        for name, array in held_arrays(self).items():
+        for name, array in arrays_by_name(self).items():
             found[name] = weights[name] if name in weights else np.zeros(array.shape, self.dtype, like=like)
         x, more = given.nested_like(d)
         return Gradients(found, x, more=more)

@@ -29,10 +29,7 @@ _PUBLIC = (
     *(f"rnnkit.{name}" for name in ("losses", "metrics", "optimizers", "regularizers", "constraints", "initializers")),
     "rnnkit.optimizers.schedules",
     "rnnkit.keras.losses",
-    "rnnkit.onnx.loading.cells",
-    "rnnkit.onnx.loading.layers",
 )
-_MOVED = {"rnnkit.onnx.loading.time_layers": "rnnkit.onnx.loading.layers"}  # modules in files of earlier versions
 # Modules whose functions only compute on arrays.
 _FUNCTIONS = ("rnnkit.activations", "rnnkit.custom_gradients", "rnnkit.losses", "rnnkit.metrics")
 
@@ -264,7 +261,6 @@ def class_of(path: str) -> type:
 
 def _own(module, name):
     """Return a class with a configuration or a function of arrays of rnnkit, by its public or a former module."""
-    module = _MOVED.get(module, module)
     place = importlib.import_module(module if module in _PUBLIC else "rnnkit")
     if name.startswith("_") or "." in name:
         return None

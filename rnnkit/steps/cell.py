@@ -26,7 +26,6 @@ from rnnkit.shown import Shown
 from rnnkit.steps.rows import IntegerStarts, advance_rows
 from rnnkit.steps.states import StateSpec, numbers_of
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
-from rnnkit.stored_weights import all_expanded
 
 LOOP_LIMIT = 10**6  # rounds of a loop in a step of one row
 
@@ -228,7 +227,7 @@ class Cell(Shown, Configurable):
     @property
     def weights(self) -> Mapping[str, np.ndarray]:
         """Name to read-only array; weights of cells kept as attributes follow under ``attribute/name``."""
-        return MappingProxyType(all_expanded(self._all_weights()) | self._complex_weights())
+        return MappingProxyType(self._all_weights() | self._complex_weights())
 
     def get_initial_state(self, batch_size: int) -> list[Any]:
         """Return the state before the first step: zeros, in the nesting of ``state_size``."""

@@ -15,7 +15,6 @@ from rnnkit.arrays import real
 from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
 from rnnkit.steps.cell import Cell, call_initial, cell_name, returned_wrong
 from rnnkit.steps.nesting import Nesting, is_shape, leaves_of
-from rnnkit.stored_weights import all_expanded
 
 READING: dict[str, Callable] = {}  # functions for the output's shape of a traced step: the execution registers them
 
@@ -210,7 +209,7 @@ class Step:
             symbols.update(given)
             return symbols
 
-        weights, read = all_expanded(self.cell._all_weights()), READING["output_shape"]
+        weights, read = self.cell._all_weights(), READING["output_shape"]
         try:
             shape = read(self, weights, constant_shapes, training, look)
             draws.seen = symbols.seen
@@ -232,7 +231,7 @@ class Step:
             if run:
                 self._run_shape(draws, shapes, False)
             else:
-                weights = all_expanded(self.cell._all_weights())
+                weights = self.cell._all_weights()
                 READING["output_shape"](self, weights, shapes, False, lambda draws: draws)
         except Exception:  # the user's own error, for shapes that don't fit
             return False
@@ -245,7 +244,7 @@ class Step:
             output, _ = self(
                 np.zeros((1, *self.feature_shape)),
                 tuple(np.asarray(s) for s in self.initial_states(1, np.float64)),
-                all_expanded(self.cell._all_weights()),
+                self.cell._all_weights(),
                 tuple(np.zeros((1, *shape)) for shape in constant_shapes),
                 draws,
                 training,

@@ -8,7 +8,6 @@ from c_code_runs import Library, needs_compiler
 from layers_under_test import LAYERS, public_layers
 
 import rnnkit as rk
-from rnnkit.c_code import network, reference
 
 DTYPES = ("float32", "float64")
 STEPS = 10_000
@@ -279,19 +278,6 @@ def test_the_struct_of_states_is_as_large_as_it_says(models, name):
     dtype, layers, library = models
     sequence = library.sequence(name, dtype, [])
     assert library.exported[name].state_bytes == sequence.size
-
-
-@pytest.mark.parametrize("name", [*MODELS, *MASKING])
-def test_the_reference_of_int8_is_a_call_where_nothing_is_rounded(name):
-    model = (MODELS | MASKING)[name]("float64")
-    inputs = [
-        np.concatenate(rows) for rows in zip(*(inputs_of(model, 12, "float64", i) for i in range(3)), strict=True)
-    ]
-    with rk.eager():
-        want = call(model, inputs)
-        got = reference.run(network.read(model, np.dtype("float64")), inputs)
-    for a, b in zip(got, want, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-13)
 
 
 @needs_compiler

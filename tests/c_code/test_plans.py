@@ -5,7 +5,6 @@ import pytest
 from c_code_runs import Library, needs_compiler
 
 import rnnkit as rk
-from rnnkit.c_code import network, reference
 
 
 def weight(*shape):
@@ -99,12 +98,3 @@ def test_plans_of_all_kinds(dtype, tmp_path):
         got = library.sequence(name, dtype, [(want.shape[1:], True)], [c[0] for c in constants[name]]).run(x[0])
         near = 1e-6 if dtype == "float32" else 1e-13
         assert np.abs(got - want).max() <= near * max(1, np.abs(want).max()), name
-
-
-def test_the_reference_of_int8_is_a_layer_where_nothing_is_rounded():
-    x = np.random.default_rng(0).normal(size=(3, 20, 3))
-    for kind in CELLS.values():
-        layer = rk.RNN(kind(), return_sequences=True, dtype="float64", seed=0)
-        layer.build((None, None, 3))
-        (got,) = reference.run(network.read(layer, np.dtype("float64")), [x])
-        np.testing.assert_allclose(got, layer(x), atol=1e-13)

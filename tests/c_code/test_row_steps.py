@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from c_code_runs import Library, needs_compiler
 from corpus_runs import drawn, layer_of, some
-from row_steps import FAILING, FEATURES, ROW_STEPS, RowStep, by_name, one_fails
+from row_steps import FAILING, ROW_STEPS, RowStep, by_name, one_fails
 
 import rnnkit as rk
 
@@ -77,19 +77,6 @@ def test_random_data_of_which_a_row_fails_is_refused(tmp_path):
 
 def an_index_by_x(x, states):
     return states.h[20 + int(x[0])], (states.h,)
-
-
-def test_integers_of_a_byte_are_refused_where_products_are_written_out(tmp_path):
-    def step(x, states):
-        h = x @ np.ones((FEATURES, 3)) + states.h
-        while h[0] > 1.0:
-            h = 0.5 * h
-        return h, (h,)
-
-    layer = RowStep(step, {"h": 3}).layer("float32")
-    with pytest.raises(ValueError, match="expected weights='float' .* has a product: h = x @ np.ones"):
-        rk.export_c(layer, tmp_path, weights="int8")
-    assert rk.export_c(layer, tmp_path).files
 
 
 def test_bytes_of_states_are_those_of_the_struct(tmp_path):

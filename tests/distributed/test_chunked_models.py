@@ -140,16 +140,6 @@ def test_features_in_chunks_are_merged_with_a_warning():
         layer(da.from_array(x, chunks=(2, 3, 4)))
 
 
-@pytest.mark.parametrize("kind", ["bfloat16", "int8"])
-def test_P4_weights_in_fewer_bits(kind):
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(4, 9, 3)).astype("float32")
-    layer = rk.GRU(16, seed=0, return_sequences=True)
-    layer(x)
-    layer.quantize(kind)
-    same_as_whole(layer(chunked(x, rng)), layer(x))
-
-
 @pytest.mark.parametrize("steps", [(0, 0, 1), (1, 0, 0), (2, 0, 3)])
 def test_a_mask_turns_round_beside_empty_chunks(steps):
     x, mask = np.ones((2, sum(steps), 3)), np.arange(2 * sum(steps)).reshape(2, -1) % 3 > 0

@@ -47,7 +47,7 @@ LIBRARY = "another library"  # arrays of jax, TensorFlow's files
 PRIVATE = "private attributes of Keras's objects"  # how Keras works, not what it gives
 SKIPPED = "skipped with jax"
 BY_SOURCE = {
-    "quantization": r"[Qq]uantiz",  # layer.quantize is another one
+    "quantization": r"[Qq]uantiz",
     "half precision": r"float16|float8",  # rnnkit has float32 and float64
     "export": r"\.export\(",
     LEFT_OUT: r"'(ftrl|adafactor)'|rematerialized",  # by text

@@ -241,20 +241,19 @@ class Coded(layers.Layer):
 
 
 def test_exports_compute_outputs_without_losses(tmp_path):
-    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from onnx_runs import Exported, near
+
     inputs = keras.Input((6, 3))
     hidden = layers.GRU(4, return_sequences=True, activity_regularizer="l2")(inputs)
     model = keras.Model(inputs, layers.Dense(2, activity_regularizer="l2")(Coded()(hidden)))
     x = np.random.default_rng(0).normal(size=(5, 6, 3)).astype("float32")
     y = model(x)
     assert len(model.losses) == 4
-    rk.onnx.export(model, tmp_path / "model.onnx")
-    again = rk.onnx.load(tmp_path / "model.onnx")
-    assert np.allclose(again(x), y, atol=1e-5)
+    near(Exported(model)(x), y)
     open_ = keras.Input((None, 3))
     model = keras.Model(open_, Coded()(open_))
-    rk.onnx.export(model, tmp_path / "open.onnx")
-    assert np.allclose(rk.onnx.load(tmp_path / "open.onnx")(x[:, :4]), model(x[:, :4]), atol=1e-5)
+    near(Exported(model)(x[:, :4]), model(x[:, :4]))
 
     class Counts(layers.Layer):
         def build(self, shape):

@@ -10,7 +10,7 @@ from matrix import flat, same_bits
 import rnnkit as rk
 from rnnkit.circumstances import standing_in
 from rnnkit.layers.base import Layer
-from rnnkit.layers.support.layer_tree import all_layers, held_arrays
+from rnnkit.layers.support.layer_tree import all_layers, arrays_by_name
 from rnnkit.layers.support.runner import SURE, Runner
 from rnnkit.layers.traced import Traced
 
@@ -239,7 +239,7 @@ def test_a_call_that_is_planned_is_of_its_training_and_its_circumstances(monkeyp
     other(x)
     other.set_weights([2 * one for one in layer.get_weights()])
     layer(x), layer(x)
-    with standing_in([(array, 2 * array) for array in held_arrays(layer).values()]):
+    with standing_in([(array, 2 * array) for array in arrays_by_name(layer).values()]):
         same_bits([layer(x)], [other(x)])
     same_bits([layer(x)], [y])
     seen = []

@@ -119,10 +119,3 @@ def test_a_convolution_has_no_copy_of_each_window(rng):
     layer.build(x.shape)
     assert np.shares_memory(layer._steps(x), x)
     assert layer._steps(x).shape == (2, 42, 27)
-
-
-def test_quantized_weights(rng):
-    layer = rk.Conv1D(8, 3, seed=0, dtype="float32")
-    x = rng.normal(size=(2, 9, 4)).astype("float32")
-    y = layer(x)
-    assert np.abs(layer.quantize("bfloat16")(x) - y).max() < 0.05

@@ -491,8 +491,6 @@ def test_C21_bad_input_is_refused(rng):
         model(0).ensemble(2)(np.zeros((2, 5, 2)), initial_state=[np.zeros((2, 4))])
     with pytest.raises(ValueError, match="ensemble"):
         ensemble(rk.Input((None, 2)))
-    with pytest.raises(ValueError, match="float weights"):
-        ensemble.quantize("int8")
     with pytest.raises(ValueError, match="out"):
         compiled(model(0).ensemble(2)).predict(np.zeros((2, 5, 2)), out=np.zeros((2, 2, 1)))
 

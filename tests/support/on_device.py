@@ -60,7 +60,6 @@ MATRICES = (
     "tests/layers/test_ensemble",
     "tests/onnx/exporting/test_recurrent",
     "tests/onnx/exporting/test_step_nodes",
-    "tests/onnx/test_round_trip",
     "tests/optimizers/",
     "tests/test_complex",
 )

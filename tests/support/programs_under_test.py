@@ -28,8 +28,7 @@ def program(body: str, arguments: int):
 
 
 @cache
-def kernel(module: str, factory: str, dtype: str, arguments: int, storage: str = ""):
+def kernel(module: str, factory: str, dtype: str, arguments: int):
     """The kernel that a factory makes, compiled by itself."""
-    given = f"{dtype!r}, {storage!r}" if storage else repr(dtype)
-    text = f"from rnnkit.backends.cpu.kernels.{module} import {factory}\n\nrun = {factory}({given})\n"
+    text = f"from rnnkit.backends.cpu.kernels.{module} import {factory}\n\nrun = {factory}({dtype!r})\n"
     return programs.load(text, arguments).function

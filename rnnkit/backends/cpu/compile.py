@@ -14,9 +14,8 @@ from rnnkit.backends.cpu.codegen.single_row_source import SingleRowWriter
 from rnnkit.backends.cpu.codegen.tables import ARGUMENTS, PRODUCT_ARGUMENTS, Source
 from rnnkit.backends.cpu.gradient import Backward
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, packed_width
-from rnnkit.backends.cpu.kernels.storage import STORAGES
 from rnnkit.backends.cpu.language.programs import Wanted, kernel, load, load_all
-from rnnkit.backends.cpu.program import Program, ProgramCode, layout
+from rnnkit.backends.cpu.program import LAYOUT, Program, ProgramCode
 from rnnkit.backends.cpu.row_program import RowProgram, RowPrograms
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, GAP
 from rnnkit.backends.cpu.simd.registers import LANES
@@ -40,11 +39,10 @@ def _shared(functions) -> Wanted:
 ROWS = _shared(shared_functions.ROW_FUNCTIONS)
 
 
-def write(made: Plan, name: str, dtype: np.dtype, storage: str = "") -> Source:
-    """Return the text of a plan's program; it is the same for all storages of weights, its numbers are not."""
-    rows = STORAGES[storage].rows
+def write(made: Plan, name: str, dtype: np.dtype) -> Source:
+    """Return the text of a plan's program."""
     writer = ScanSourceWriter if made.scans else SourceWriter
-    return writer(made, name, dtype, LANES[dtype.name], PANEL_VECTORS, GAP if CHECKED else 0, rows).run()
+    return writer(made, name, dtype, LANES[dtype.name], PANEL_VECTORS, GAP if CHECKED else 0).run()
 
 
 def compile_source(
@@ -53,12 +51,11 @@ def compile_source(
     dtype: np.dtype,
     show: Callable[[], str],
     gradient: Callable[[Program], Backward] | None = None,
-    storage: str = "",
 ) -> Program:
-    """Return the program of a text, compiled at the first call; its products read weights in a storage."""
+    """Return the program of a text, compiled at the first call."""
 
     products = {
-        name: Wanted(kernel(of, dtype.name, storage), PRODUCT_ARGUMENTS)
+        name: Wanted(kernel(of, dtype.name), PRODUCT_ARGUMENTS)
         for name, of in (("product", "matmul.matmul"), ("sparse_product", "sparse_matmul.sparse_matmul"))
         if f"call_matmul({name}," in source.text
     }
@@ -68,13 +65,8 @@ def compile_source(
         *found, _, own = load_all(wanted, source.title)
         return ProgramCode(*own, dict(zip(products, found, strict=True)))
 
-    prepack, words = prepacker(plan, dtype, layout(storage)), describe(plan, dtype)
-    if storage:
-        words += f"\nweights of products: {storage}, widened as they are read"
-    share = STORAGES[storage].share
-    return Program(
-        code, source, plan, prepack, dtype, team(), show, words, gradient=gradient, share=share, wanted=wanted
-    )
+    prepack, words = prepacker(plan, dtype, LAYOUT), describe(plan, dtype)
+    return Program(code, source, plan, prepack, dtype, team(), show, words, gradient=gradient, wanted=wanted)
 
 
 def gradient(program: Program, forward: Program, adjoint: Program, residuals, operands, sums, finish) -> Backward:
@@ -135,7 +127,7 @@ def compile_rows(
 
     def make(kind: Kind) -> RowProgram:
         own, lanes = sources.of(kind), kind.lanes
-        prepack = prepacker(own, dtype, layout())
+        prepack = prepacker(own, dtype, LAYOUT)
         source = sources(kind)
         wanted = [Wanted(source.text, ARGUMENTS)]
         if lanes > 1:
@@ -166,8 +158,3 @@ CPU = Target(
     "cpu", packed_width, plan_with_scans, fuse_all, write, compile_source, gradient,
     lambda graph: BY_ROWS if is_narrow(graph) else None, sums_by_row="elementwise",
 )  # fmt: skip
-
-
-def storing(kind: str) -> Target:
-    """Return the CPU as a target with the weights of products stored as a kind, for calls without a gradient."""
-    return CPU._replace(write=partial(write, storage=kind), compile=partial(compile_source, storage=kind))

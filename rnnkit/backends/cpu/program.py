@@ -32,9 +32,8 @@ from rnnkit.backends.shared.once import once
 from rnnkit.backends.shared.prepack import Layout, literals, only_moves
 from rnnkit.backends.shared.processor import second_level_cache
 from rnnkit.backends.shared.thread_pool import get_num_threads
-from rnnkit.compiler.ir.plan import OF_CALL, SEQUENCES, STEP, Buffer, Plan, SparseProduct
+from rnnkit.compiler.ir.plan import OF_CALL, SEQUENCES, STEP, Buffer, Plan
 from rnnkit.opaque import opaque
-from rnnkit.stored_weights import StoredWeight
 
 _OF_RECORD = ("x", "output", "last", "mask", "order")  # pointers to one array each
 _OF_STATES = ("initial", "final", "trajectory")  # to one array for each state
@@ -68,7 +67,6 @@ class Program(Differentiable):
     how: str = "traced"
     reason: str = "the step was recorded as a graph, from which rnnkit compiles loops over many rows at once"
     gradient: Callable[[Program], GradientExecutor] | None = None  # of a step's own program, to its `Backward`
-    share: int = 1  # factor of the addresses of dense panels, see `rnnkit.backends.cpu.kernels.storage`
     wanted: Sequence[Wanted] = ()  # the texts that `load` compiles
 
     def __post_init__(self):
@@ -91,9 +89,6 @@ class Program(Differentiable):
         places: dict[Any, int] = {one: i for i, one in enumerate(pointers) if not isinstance(one, np.ndarray)}
         self._places = np.array([places.get(what, behind) for what in changing], np.int64)
         self._places_at, self._x_at = address(self._places), places["x"]
-        sparse = {product.panels for product in plan.products() if isinstance(product, SparseProduct)}
-        panels = {product.panels for product in plan.products()} - sparse
-        self._panels_at = [places[panel] for panel in plan.prepacked if panel in panels] if self.share > 1 else []
         self._free: list[tuple[np.ndarray, int, int]] = []  # tables of addresses for the next calls
         self._state_sizes = [math.prod(shape) * item for shape in plan.state_shapes]
 
@@ -115,8 +110,6 @@ class Program(Differentiable):
     def _prepacked(self, record: Record) -> tuple:
         """Return the arrays that depend on weights alone, computed again when a weight was replaced."""
         weights, recording = record.weights, record.recording
-        if recording is not None and self.share > 1:
-            recording.constant(*(array for array in weights.values() if isinstance(array, StoredWeight)))
         if recording is not None and recording.changes(*weights.values()):
             return self._prepacked_again(weights, recording)
         weights = weights if recording is None else recording.plain(weights)
@@ -239,8 +232,6 @@ class Program(Differentiable):
         elif threads == 1:
             scratch, scratch_at = own_memory(memory)
         write_addresses(p_at, self._places_at, found)
-        if self._panels_at:
-            p[self._panels_at] *= self.share
         if record.reverse:
             p[self._x_at] += (steps - 1) * x.strides[1]
         keep = (self, record, p, n, own, arrays, self._tables, None if recording is None else recording.lent)
@@ -464,12 +455,4 @@ def _packed_places(shape, dtype, gates, units) -> tuple[np.ndarray, np.ndarray]:
     return np.maximum(packed.astype(np.int64) - 1, 0), np.flatnonzero(packed == 0)
 
 
-def layout(storage: str = "") -> Layout:
-    """Return the layout of arrays that programs read, with the weights of products in a storage."""
-    if not storage:
-        return Layout(_value, _dense, pack_sparse)
-
-    def dense(weight, gates, units):
-        return pack(arrange(weight, gates, units) if gates else weight, storage)
-
-    return Layout(_value, dense, partial(pack_sparse, storage=storage))
+LAYOUT = Layout(_value, _dense, pack_sparse)

@@ -9,7 +9,6 @@ import numpy as np
 
 from rnnkit.compiler.ir import evaluate
 from rnnkit.compiler.ir.plan import Plan, SparseProduct
-from rnnkit.stored_weights import all_expanded
 
 
 class Layout(NamedTuple):
@@ -41,7 +40,6 @@ def prepacker(plan: Plan, dtype, layout: Layout) -> Callable:
     def prepack(weights):
         nonlocal values_of
         values_of = values_of or evaluate.Evaluation(nodes, dtype)
-        weights = all_expanded(weights)
         with np.errstate(all="ignore"):
             values = values_of({("weight", name): array for name, array in weights.items()})
         arrays = []

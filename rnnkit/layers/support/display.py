@@ -85,7 +85,6 @@ def _facts(layer) -> dict[str, Callable[[], str]]:
         "dtype": lambda: "" if layer.dtype is None else layer.dtype.name,
         "training": lambda: "" if layer.trainable else "not trained",
         "device": lambda: "" if device == "cpu" else device,
-        "stored as": lambda: layer.quantization or "",
         "compiled": lambda: "" if layer._parts() else how_compiled(layer),
     }
     return facts if cell is None else facts | {"states": cell._states_line}

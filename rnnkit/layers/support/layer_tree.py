@@ -13,7 +13,6 @@ from rnnkit.circumstances import circumstances
 from rnnkit.execution.execution import build_lock
 from rnnkit.layers.support.assignments import by_attributes
 from rnnkit.steps.weight_options import WeightOptions
-from rnnkit.stored_weights import all_expanded
 
 
 def all_layers(layer: Any) -> list[Any]:
@@ -40,14 +39,9 @@ def gathered(layer: Any, own: Callable[[Any], Mapping[str, Any]]) -> dict[str, A
     return found
 
 
-def held_arrays(layer: Any) -> dict[str, np.ndarray]:
-    """Return all weights as they are stored, some perhaps in fewer bits."""
-    return gathered(layer, lambda one: one._held_weights((one,)).arrays())
-
-
 def arrays_by_name(layer: Any) -> dict[str, np.ndarray]:
-    """Return all weights as floats."""
-    return all_expanded(held_arrays(layer))
+    """Return all weights."""
+    return gathered(layer, lambda one: one._held_weights((one,)).arrays())
 
 
 @by_attributes

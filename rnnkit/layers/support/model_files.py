@@ -15,7 +15,7 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.execution.host_fallback import to_host
 from rnnkit.layers.support.layer_tree import arrays_by_name
-from rnnkit.layers.support.weight_files import arrays_of, check_built, check_free, differences, put, weights_in
+from rnnkit.layers.support.weight_files import WEIGHTS, check_built, check_free, differences, put
 from rnnkit.layers.support.weight_mapping import complex_names, sparse_names
 from rnnkit.serialization.array_files import below, save_arrays
 from rnnkit.serialization.configuration import deserialize, serialize
@@ -29,16 +29,14 @@ def save(layer: Any, path, *, optimizer: bool = False, states: bool = False, ove
     """Write a layer, see `Layer.save`."""
     check_built(layer, "it is saved")
     check_free(path, overwrite)
-    arrays, stored = arrays_of(layer)
+    arrays = {WEIGHTS + name: array for name, array in arrays_by_name(layer).items()}
     about: dict[str, Any] = {
         "versions": {"rnnkit": __version__},
         "layer": serialize(layer),
         "input_shape": layer._input_shape,
         "frozen": [name for name, one in _by_path(layer) if not one.trainable],
         "sparse": sorted(sparse_names(layer)),
-        "stored": stored,
         "complex": sorted(complex_names(layer)),  # stored as pairs: real parts, then imaginary ones
-        "quantized": {name: one._quantization for name, one in _by_path(layer) if one._quantization},
     }
     if optimizer:
         about["training"], kept = layer._training_to_save()
@@ -60,13 +58,11 @@ def restored(path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], c
         layer = deserialize(about["layer"])
         if not layer.built:
             layer.build(_as_tuples(about["input_shape"]))
-        found = weights_in(arrays, about)
+        found = below(WEIGHTS, arrays)
         if wrong := differences(arrays_by_name(layer), found):
             raise ValueError("; ".join(wrong))
         put(layer, found, about["sparse"])
         parts = dict(_by_path(layer))
-        for name, kind in about["quantized"].items():
-            parts[name].quantize(kind)
         for name in about["frozen"]:
             parts[name].trainable = False
         for name, seed in about.get("seeds", {}).items():

@@ -14,7 +14,7 @@ import numpy as np
 from rnnkit.hints import DType, Shape
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.array_methods import ArrayMethods
-from rnnkit.layers.support.layer_tree import all_layers, all_or_nothing, build_with, held_arrays
+from rnnkit.layers.support.layer_tree import all_layers, all_or_nothing, arrays_by_name, build_with
 from rnnkit.layers.support.seeds import adopt_seed
 from rnnkit.serialization.registry import name_of
 from rnnkit.steps.nesting import is_shape, leaves_of, shapes_mapped
@@ -293,7 +293,7 @@ def record(layer, call, arguments, keywords):
         result = node.give(shapes, dtype, layer.name)
     LAST_CALLS[layer] = weakref.ref(node)
     if fresh:
-        _DRAWN[layer] = shape, list(held_arrays(layer).values())
+        _DRAWN[layer] = shape, list(arrays_by_name(layer).values())
     return result
 
 
@@ -318,7 +318,7 @@ def last_call(layer) -> Node:
 def draw_by(layer, sequence) -> None:
     """Draw a layer's weights by a model's seed, unless it has a seed, was in a model, or got other weights before."""
     shape, arrays = _DRAWN.pop(layer, (None, []))
-    untouched = shape is not None and all(map(is_, arrays, held_arrays(layer).values()))
+    untouched = shape is not None and all(map(is_, arrays, arrays_by_name(layer).values()))
     if sequence is None or layer._given_seed is not None or not untouched:
         return
     dtype = layer.dtype

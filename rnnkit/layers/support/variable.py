@@ -12,7 +12,6 @@ from rnnkit.layers.support.array_methods import ArrayMethods
 from rnnkit.layers.support.assignments import by_attributes, weights_replaced
 from rnnkit.layers.support.layer_tree import gathered, held_by, options_by_name, put_arrays
 from rnnkit.steps.nesting import mapped
-from rnnkit.stored_weights import expanded
 
 
 class Variable(ArrayMethods):
@@ -108,7 +107,7 @@ class Variable(ArrayMethods):
     def _array(self) -> np.ndarray:
         if self.value is None:
             raise ValueError(f"expected the layer of the weight {self.name!r} to be built; call it or its build first")
-        return expanded(weights_now({"": self.value})[""])
+        return weights_now({"": self.value})[""]
 
     def __symbolic__(self):
         """Return its present value: a symbolic tensor while `call` is read, a tape's array, or the array."""
@@ -200,7 +199,7 @@ class WeightVariable(Variable):
     @property
     def value(self):
         """The array, read-only."""
-        return expanded(held_by(self._layer).arrays()[self._name])
+        return held_by(self._layer).arrays()[self._name]
 
     @property
     def trainable(self):

@@ -12,8 +12,7 @@ import numpy as np
 from rnnkit.arguments import is_own
 from rnnkit.identity import Same
 from rnnkit.layers.support.assignments import APART, Assigned, Changes, changeable, contents
-from rnnkit.layers.support.layer_tree import all_layers, held_arrays, held_by
-from rnnkit.stored_weights import StoredWeight
+from rnnkit.layers.support.layer_tree import all_layers, arrays_by_name, held_by
 
 _PLAIN = {bool, int, str, type(None)}
 
@@ -26,7 +25,6 @@ class Watched:
     Attributes
     ----------
     weights : list of ndarray
-        The weights that aren't stored in fewer bits.
     """
 
     def __init__(self) -> None:
@@ -65,9 +63,8 @@ class Watched:
             self._entries = [contents(one, id) for one in self.lists]
             self._facts = facts_of(layers)
         if self._last_weights != last_weights:
-            held = held_arrays(layer).values()
-            arrays = [array for array in held if not isinstance(array, StoredWeight)]
-            self._kinds = [Same(one) if isinstance(one, StoredWeight) else (one.shape, one.dtype) for one in held]
+            arrays = list(arrays_by_name(layer).values())
+            self._kinds = [(one.shape, one.dtype) for one in arrays]
             if len(arrays) != len(self.weights) or any(map(is_not, arrays, self.weights)):
                 self.weights = arrays
         self._last, self._last_weights = last, last_weights

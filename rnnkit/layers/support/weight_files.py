@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.layers.support.layer_tree import arrays_by_name, held_arrays, put_arrays
+from rnnkit.layers.support.layer_tree import arrays_by_name, put_arrays
 from rnnkit.layers.support.weight_mapping import complex_names, like
 from rnnkit.serialization.array_files import below, read_arrays, save_arrays
-from rnnkit.stored_weights import Stored, StoredWeight
 
-WEIGHTS, SCALES = "weights/", "scales/"  # prefixes of names in the file of a whole layer
+WEIGHTS = "weights/"  # before names in the file of a whole layer
 
 
 def save_weights(layer: Any, path, overwrite: bool = True) -> None:
@@ -38,7 +37,7 @@ def load_weights(layer: Any, path, numbers: bool = True) -> None:
     owner = "another library's" if about is None else about.get("weights of")
     if about is not None and "layer" in about:
         try:
-            owner, found = about["layer"]["class_name"], weights_in(found, about)
+            owner, found = about["layer"]["class_name"], below(WEIGHTS, found)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"expected the file of a layer; {os.fspath(path)!r} says otherwise ({error})") from error
     if owner is None:
@@ -54,27 +53,6 @@ def load_weights(layer: Any, path, numbers: bool = True) -> None:
             + "; ".join(wrong)
         )
     put(layer, found)
-
-
-def arrays_of(layer: Any) -> tuple[dict[str, np.ndarray], dict[str, list]]:
-    """Return all weights of a layer as a file has them, and the storage of those in fewer bits."""
-    arrays, stored = {}, {}
-    for name, array in held_arrays(layer).items():
-        if isinstance(array, StoredWeight):
-            one = array.stored
-            stored[name], array = [one.kind, list(one.starts)], one.numbers
-            if one.scales is not None:
-                arrays[SCALES + name] = one.scales
-        arrays[WEIGHTS + name] = array
-    return arrays, stored
-
-
-def weights_in(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return the weights of a layer's file as floats."""
-    found = below(WEIGHTS, arrays)
-    for name, (kind, starts) in about.get("stored", {}).items():
-        found[name] = Stored.checked(kind, found[name], arrays.get(SCALES + name), starts).expanded()
-    return found
 
 
 def _a(owner: str) -> str:

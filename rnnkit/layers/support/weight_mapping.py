@@ -10,9 +10,8 @@ import numpy as np
 from rnnkit.complex_pairs import to_complex
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.assignments import by_attributes
-from rnnkit.layers.support.layer_tree import gathered, held_arrays, held_by, put_arrays
+from rnnkit.layers.support.layer_tree import arrays_by_name, gathered, held_by, put_arrays
 from rnnkit.steps.cell import frozen, is_scipy_sparse
-from rnnkit.stored_weights import expanded
 
 
 class Weights(Mapping[str, np.ndarray]):
@@ -26,23 +25,23 @@ class Weights(Mapping[str, np.ndarray]):
         self._layer = layer
 
     def __getitem__(self, name: str) -> np.ndarray:
-        arrays = held_arrays(self._layer)
+        arrays = arrays_by_name(self._layer)
         if name not in arrays:
             raise UnknownWeight(name, arrays)
         return shown(self._layer, name, arrays[name])
 
     def __setitem__(self, name: str, values: Any) -> None:
-        arrays = held_arrays(self._layer)
+        arrays = arrays_by_name(self._layer)
         if name not in arrays:
             raise UnknownWeight(name, arrays)
         new = like(arrays[name], values, name, pair_axes(self._layer).get(name))
         put_arrays(self._layer, {name: new}, {name} if is_scipy_sparse(values) else set())
 
     def __iter__(self) -> Iterator[str]:
-        return iter(held_arrays(self._layer))
+        return iter(arrays_by_name(self._layer))
 
     def __len__(self) -> int:
-        return len(held_arrays(self._layer))
+        return len(arrays_by_name(self._layer))
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{name!r}: {array.dtype} {array.shape}" for name, array in self.items())
@@ -61,7 +60,7 @@ class UnknownWeight(ValueError, KeyError):
 def shown(layer: Any, name: str, array: np.ndarray) -> np.ndarray:
     """Return a weight as users see it."""
     axis = pair_axes(layer).get(name)
-    return expanded(array) if axis is None else frozen(to_complex(array, axis), None)
+    return array if axis is None else frozen(to_complex(array, axis), None)
 
 
 def like(old: np.ndarray, values, name: str, axis: int | None = None) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.free_names import FreeNames
-from rnnkit.onnx.format.package import element_type
+from rnnkit.onnx.exporting.package import element_type
 
 MOST_BYTES = 2**31 - 2**20  # limit of the arrays in one file, below protobuf's 2 GiB
 

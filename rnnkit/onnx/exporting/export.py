@@ -24,7 +24,7 @@ from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
 from rnnkit.onnx.exporting.block import MOST_BYTES, Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, write
-from rnnkit.onnx.format.package import element_type, onnx_package
+from rnnkit.onnx.exporting.package import element_type, onnx_package
 from rnnkit.serialization.atomic_files import replacing
 from rnnkit.version import __version__
 

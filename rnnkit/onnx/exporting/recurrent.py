@@ -15,11 +15,10 @@ from rnnkit.layers.bidirectional import MERGES, Bidirectional
 from rnnkit.layers.rnn import RNN
 from rnnkit.onnx.exporting.block import Block, Value, of_rows
 from rnnkit.onnx.exporting.call import Call, Writing, array_of, written
+from rnnkit.onnx.exporting.package import ACTIVATIONS, GATES, reordered
 from rnnkit.onnx.exporting.step_nodes import StepGraph, StepNodes
 from rnnkit.onnx.exporting.whole_arrays import by_function
-from rnnkit.onnx.format.package import ACTIVATIONS, GATES, reordered
 from rnnkit.steps.step import leaves
-from rnnkit.stored_weights import expanded
 
 
 @written.register
@@ -157,9 +156,7 @@ def operator(block: Block, cell, loop: Loop) -> tuple[Value, list[Value]]:
 def _weights(block: Block, cell, kind: str) -> list[str]:
     """Return the kernels ``(1, gates * units, …)`` and both biases ``(1, 2 * gates * units)``."""
     ordered = lambda array: reordered(array, GATES[kind], cell.units)
-    kernels = [
-        block.weight(ordered(expanded(getattr(cell, name))).T[None], name) for name in ("kernel", "recurrent_kernel")
-    ]
+    kernels = [block.weight(ordered(getattr(cell, name)).T[None], name) for name in ("kernel", "recurrent_kernel")]
     if not cell.use_bias:
         return [*kernels, ""]
     bias = np.asarray(cell.bias)

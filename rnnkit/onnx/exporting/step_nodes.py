@@ -15,8 +15,7 @@ from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS
 from rnnkit.execution import passes, pipeline
 from rnnkit.onnx.exporting.block import Block, of_rows
 from rnnkit.onnx.exporting.expression import OF_INTEGERS, POINTWISE, Expression
-from rnnkit.onnx.format.package import element_type
-from rnnkit.stored_weights import all_expanded
+from rnnkit.onnx.exporting.package import element_type
 
 
 class ReadGraph:
@@ -66,7 +65,7 @@ class StepGraph(ReadGraph):
     """The graph of a step, without the batch axis, for constants of some shapes; an error if it can't be traced."""
 
     def __init__(self, step, dtype, constant_shapes=(), training=False):
-        weights = all_expanded(step.cell._all_weights())
+        weights = step.cell._all_weights()
         told = f"{step.name!r} can't be exported to ONNX, since the tracer can't read its step: {{}}"
         with pipeline.readable(step, told, " for ONNX"):
             graph = passes.read(step, dtype, weights, constant_shapes, training)

@@ -26,9 +26,8 @@ from rnnkit.layers.support.symbolic import leaves, mapped, shape_leaves
 from rnnkit.layers.traced import Traced
 from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, refuse_draws, written
+from rnnkit.onnx.exporting.package import element_type
 from rnnkit.onnx.exporting.step_nodes import FAR, ReadGraph, StepNodes, filling
-from rnnkit.onnx.format.package import element_type
-from rnnkit.stored_weights import all_expanded
 
 # Substitutes for an open length, tried until a function accepts them: a first, another, and one to check longer
 # ones. The first ones are coprime, since a function may round down.
@@ -74,7 +73,7 @@ def _traced(layer: Traced, writing: Writing, call: Call):
 
 def by_function(writing: Writing, layer, function: Callable, arrays: Sequence[Value]) -> list[Value]:
     """Write a NumPy-style function of arrays and of the dict of a layer's weights; return its values, flat."""
-    weights = all_expanded(held_by(layer).arrays())
+    weights = held_by(layer).arrays()
     kinds = ["bool" if one.dtype == bool else "float" for one in arrays]
 
     def traced(shapes, checked: bool) -> TracedFunction:
@@ -85,7 +84,7 @@ def by_function(writing: Writing, layer, function: Callable, arrays: Sequence[Va
 
 def _by_nodes(writing: Writing, layer, arrays: list[Value], traced, more: dict) -> list[Value]:
     """Write a traced function of arrays, of a layer's weights and of more trained ones, as nodes; return its values."""
-    own, options = all_expanded(held_by(layer).arrays()), held_by(layer).options()
+    own, options = held_by(layer).arrays(), held_by(layer).options()
     weights, trained = own | more, [*more, *(name for name in own if layer.trainable and options[name].trainable)]
     sizes = OpenSizes([one.shape[1:] for one in arrays], traced)
     keys = [("x", None), *(("constant", i) for i in range(len(arrays)))]

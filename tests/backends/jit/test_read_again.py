@@ -63,11 +63,10 @@ def fitted(layer):
         lambda layer: layer.vjp(X),
         fitted,
         lambda layer: rk.jacobian(layer.cell, X[:, 0]),
-        lambda layer: layer.quantize("int8"),
         lambda layer: rk.export_c(layer, "never written"),
         lambda layer: rk.onnx.export(layer, "never written"),
     ],
-    ids=["vjp", "fit", "jacobian", "quantize", "export_c", "onnx"],
+    ids=["vjp", "fit", "jacobian", "export_c", "onnx"],
 )
 def test_where_only_a_traced_step_serves_the_line_that_decides_is_named(entry):
     with pytest.raises(ValueError, match=r"looks at an array's values.*if h\.max\(\) > 0\.5:"):

@@ -281,11 +281,3 @@ def test_an_ensemble_has_its_members_side_by_side():
         many = layer.ensemble(3)
         result = many(x)
         near(Exported(many)(x), result)
-
-
-@pytest.mark.parametrize("kind", ["bfloat16", "int8"])
-def test_weights_in_fewer_bits_are_written_as_the_floats_that_they_stand_for(kind):
-    layer, x = rk.LSTM(9, return_sequences=True, seed=0), drawn(2, 6, 4)
-    layer.build(x.shape)
-    layer.quantize(kind)
-    near(Exported(layer)(x), layer(x))

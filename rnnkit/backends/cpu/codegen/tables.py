@@ -51,8 +51,8 @@ class Source:
 class Tables:
     """Table entries of one plan's program, and the addresses of its buffers as text."""
 
-    def __init__(self, plan: Plan, name: str, dtype, lanes: int, panel_vectors: int, gap: int = 0, scale_rows: int = 0):
-        self.plan, self.name, self.scale_rows = plan, name, scale_rows
+    def __init__(self, plan: Plan, name: str, dtype, lanes: int, panel_vectors: int, gap: int = 0):
+        self.plan, self.name = plan, name
         self.dtype = np.dtype(dtype)
         self.item = self.dtype.itemsize
         self.lanes, self.panel_vectors = lanes, panel_vectors
@@ -135,7 +135,7 @@ class Tables:
 
     def depth(self, product: Product) -> str:
         """Return the text of a product's depth, with the rows that the scales of its panels take."""
-        return self.of_panels("depth", [product.panels], lambda: self.number(product.depth + self.scale_rows))
+        return self.of_panels("depth", [product.panels], lambda: self.number(product.depth))
 
     def row(self, buffer: Buffer) -> str:
         if buffer.kind in PLACED:

@@ -5,12 +5,9 @@ tile it is computed. So a row has the same bits in a batch of one as in a batch 
 rows, on any number of threads.
 """
 
-from functools import partial
-
 import numpy as np
 
 from rnnkit.backends.cpu import tuning
-from rnnkit.backends.cpu.kernels.storage import STORAGES
 from rnnkit.backends.cpu.kernels.tile import Tile, choice
 from rnnkit.backends.cpu.language.function import compiled, directing
 from rnnkit.backends.cpu.simd.aligned import aligned
@@ -28,12 +25,11 @@ def packed_width(columns, dtype):
     return -(-columns // lanes) * lanes
 
 
-def pack(weight, storage=""):
+def pack(weight):
     """Lay out a weight ``(K, N)`` for the product, ``(K * packed_width(N),)`` in all.
 
     Panels of `PANEL_VECTORS` vectors of columns, (K, panel) each, come first, then panels of one vector; columns
     beyond N are 0. It starts at a cache line: with one row the product takes twice as long where vectors straddle two.
-    In another storage it has bytes, see `rnnkit.backends.cpu.kernels.storage.Storage.encode`.
     """
     rows, columns = weight.shape
     lanes = LANES[weight.dtype]
@@ -44,11 +40,6 @@ def pack(weight, storage=""):
     wide = width // panel * panel
     broad = padded[:, :wide].reshape(rows, wide // panel, panel).swapaxes(0, 1)
     narrow = padded[:, wide:].reshape(rows, (width - wide) // lanes, lanes).swapaxes(0, 1)
-    if storage:
-        parts = [STORAGES[storage].encode(panels, lanes) for panels in (broad, narrow)]
-        packed = aligned(sum(map(len, parts)), np.uint8)
-        np.concatenate(parts, out=packed)
-        return packed
     packed = aligned(rows * width, weight.dtype)
     packed[: rows * wide].reshape(broad.shape)[:] = broad
     packed[rows * wide :].reshape(narrow.shape)[:] = narrow
@@ -69,42 +60,33 @@ def arrange(weight, gates, units):
 
 
 class _Tile(Tile):
-    def __init__(self, builder, kind, storage):
-        super().__init__(builder, kind)
-        self.storage = storage
-        self.stored_bytes = self.vector_bytes // storage.share
-        self.head_bytes = self.stored_bytes * storage.rows  # of scales, for each vector of a panel
-
     def write(self, rows, panels, vectors, a, a_stride, packed, panel_bytes, length, c, c_stride):
         """Write C[rows, panels * vectors] = A[rows, :length] @ `panels` neighbouring panels."""
         columns = [(panel, vector) for panel in range(panels) for vector in range(vectors)]
         places = [(row, *column) for row in range(rows) for column in columns]
         a_rows = [a + a_stride * row for row in range(rows)]
-        scales = dict.fromkeys(columns)
-        if self.head_bytes:
-            scales = {(p, v): self.load(packed + panel_bytes * p + v * self.head_bytes) for p, v in columns}
 
         def factors(k):
-            line = packed + vectors * self.head_bytes + k * (vectors * self.stored_bytes)
-            weights = [self.storage.load(self, line + panel_bytes * panel, vectors) for panel in range(panels)]
+            line = packed + k * (vectors * self.vector_bytes)
+            weights = {(p, v): self.load(line + panel_bytes * p + v * self.vector_bytes) for p, v in columns}
             elements = [self.splat(start + k * self.size) for start in a_rows]
-            return ((elements[row], weights[panel][vector]) for row, panel, vector in places)
+            return ((elements[row], weights[panel, vector]) for row, panel, vector in places)
 
         for (row, panel, vector), total in zip(places, self.sums("k", length, places, factors), strict=True):
             column = (panel * vectors + vector) * self.vector_bytes
-            self.store(c + c_stride * row + column, self.storage.scaled(total, scales[panel, vector]))
+            self.store(c + c_stride * row + column, total)
 
 
-def define_matmul(name, stored=""):
-    """Return the kernel of a product in "float32" or "float64", to be compiled by itself; of weights in a storage."""
-    kind, storage = FLOATS[name], STORAGES[stored]
-    size, share, head = kind.size, storage.share, storage.rows
+def define_matmul(name):
+    """Return the kernel of a product in "float32" or "float64", to be compiled by itself."""
+    kind = FLOATS[name]
+    size = kind.size
     vector_bytes = size * LANES.get(name, 0)
     vectors, most_rows, in_flight = PANEL_VECTORS, TILE_ROWS, SINGLE_ROW_VECTORS
 
     def tiles(vectors, shapes):
         """Return the choice of tiles: 1 for the first of `shapes` = (rows, panels), 2 for the second …"""
-        return choice(partial(_Tile, storage=storage), kind, [(*shape, vectors) for shape in shapes], 7)
+        return choice(_Tile, kind, [(*shape, vectors) for shape in shapes], 7)
 
     several_rows = [(rows, 1) for rows in range(2, most_rows + 1)]
     wide, narrow = tiles(vectors, several_rows), tiles(1, several_rows)
@@ -113,20 +95,16 @@ def define_matmul(name, stored=""):
 
     @compiled
     def product(a, a_outer, outer, a_inner, inner, packed, K, N, c, c_outer, c_inner):
-        """Write A @ W, rows (o, i) of A at `a` + o * `a_outer` + i * `a_inner`, to `packed_width(N)` columns of C.
-
-        In another storage than that of floats, `packed` is the address times its share, and `K` has its rows of scales.
-        """
+        """Write A @ W, rows (o, i) of A at `a` + o * `a_outer` + i * `a_inner`, to `packed_width(N)` columns of C."""
         if outer > inner:
             outer, inner = inner, outer
             a_outer, a_inner = a_inner, a_outer
             c_outer, c_inner = c_inner, c_outer
         left = (N * size + vector_bytes - 1) // vector_bytes
-        packed, length = packed // share, K - head
         while left > 0:
             width = vectors if left >= vectors else 1
             panels = min(left // width, in_flight // width) if inner == 1 else 1
-            panel_bytes = K * vector_bytes * width // share
+            panel_bytes = K * vector_bytes * width
             for o in range(outer):
                 i = 0
                 while i < inner:
@@ -134,13 +112,13 @@ def define_matmul(name, stored=""):
                     at, to = a + o * a_outer + i * a_inner, c + o * c_outer + i * c_inner
                     if rows > 1:
                         if width > 1:
-                            wide(rows - 1, at, a_inner, packed, panel_bytes, length, to, c_inner)
+                            wide(rows - 1, at, a_inner, packed, panel_bytes, K, to, c_inner)
                         else:
-                            narrow(rows - 1, at, a_inner, packed, panel_bytes, length, to, c_inner)
+                            narrow(rows - 1, at, a_inner, packed, panel_bytes, K, to, c_inner)
                     elif width > 1:
-                        wide_row(panels, at, a_inner, packed, panel_bytes, length, to, c_inner)
+                        wide_row(panels, at, a_inner, packed, panel_bytes, K, to, c_inner)
                     else:
-                        narrow_row(panels, at, a_inner, packed, panel_bytes, length, to, c_inner)
+                        narrow_row(panels, at, a_inner, packed, panel_bytes, K, to, c_inner)
                     i += rows
             packed += panels * panel_bytes
             c += panels * vector_bytes * width

@@ -10,12 +10,9 @@ An element of the result is one chain of multiply-adds over its column's nonzero
 it has the same bits in any batch, and where the operand is finite those of `rnnkit.backends.cpu.kernels.matmul`.
 """
 
-from functools import partial
-
 import numpy as np
 from llvmlite import ir
 
-from rnnkit.backends.cpu.kernels.storage import STORAGES
 from rnnkit.backends.cpu.kernels.tile import Tile, choice
 from rnnkit.backends.cpu.language.function import compiled
 from rnnkit.backends.cpu.simd.aligned import aligned
@@ -25,12 +22,11 @@ from rnnkit.backends.cpu.simd.load_store import gather, lane_numbers, load_unali
 from rnnkit.backends.cpu.simd.registers import FEATURE_SET, LANES
 from rnnkit.backends.cpu.tuning import SPARSE_ROWS
 from rnnkit.backends.formulas.value import BIT, Value, call_intrinsic, select
-from rnnkit.stored_weights import bfloat16_bits, to_int8
 
 GROUP = 4  # vectors of columns with windows in common; an integer of 32 bits holds an index for each
 _WINDOW_VECTORS = 4
 _HEAD = 2  # numbers before the table: groups of columns, rows K
-_ENTRY = 6  # numbers for each group: vectors, slots, and where its values, indices, windows and scales start
+_ENTRY = 5  # numbers for each group: vectors, slots, and where its values, indices and windows start
 
 
 def _tables(dtype):
@@ -49,34 +45,22 @@ def group_columns(dtype):
     return GROUP * LANES[np.dtype(dtype)]
 
 
-def pack_sparse(weight, storage=""):
+def pack_sparse(weight):
     """Lay out a weight ``(K, N)`` for the sparse product, in bytes.
 
     First come int64: the groups of columns, K, and for each group its vectors, its slots and where its parts start.
-    Then the parts: values ``(slots, vectors, lanes)``, indices ``(slots, lanes, GROUP)`` as bytes, the first rows of
-    windows ``(slots,)`` as int32, and of int8 the scales ``(vectors, lanes)``.
+    Then the parts: values ``(slots, vectors, lanes)``, indices ``(slots, lanes, GROUP)`` as bytes, and the first rows
+    of windows ``(slots,)`` as int32.
     """
-    dtype, scales = weight.dtype, np.zeros(0, weight.dtype)
-    if storage == "int8":
-        weight, scales = to_int8(weight)
-        weight = weight.astype(dtype)  # rounded: new zeros are left out, too
-    lanes, groups = LANES[dtype], -(-weight.shape[1] // group_columns(dtype))
+    lanes, groups = LANES[weight.dtype], -(-weight.shape[1] // group_columns(weight.dtype))
     vectors = -(-weight.shape[1] // lanes)
     values, indices, windows, slots = _fill_slots(weight, groups, lanes)
-    if storage:
-        values = bfloat16_bits(values) if storage == "bfloat16" else values.astype(np.int8)
-    every = np.zeros((groups, GROUP, lanes), dtype)
-    every.reshape(-1)[: len(scales)] = scales
     numbers, parts = [groups, weight.shape[0]], []
     end = 8 * (_HEAD + _ENTRY * groups)
     for group in range(groups):
         wide, used = min(GROUP, vectors - group * GROUP), slots[group]
         numbers += [wide, used]
-        scale = every[group, : wide if storage == "int8" else 0]
-        own = values[:used, group, :wide]
-        if storage:
-            own = STORAGES[storage].side_by_side(own.reshape(used, wide * lanes), lanes)
-        for part in (own, indices[:used, group], windows[:used, group], scale):
+        for part in (values[:used, group, :wide], indices[:used, group], windows[:used, group]):
             start = -(-end // 64) * 64
             numbers.append(start)
             parts.append((start, part))
@@ -122,19 +106,18 @@ def _fill_slots(weight, groups, lanes):
 
 
 class _Tile(Tile):
-    def __init__(self, builder, kind, storage):
+    def __init__(self, builder, kind):
         super().__init__(builder, kind)
-        self.storage, self.stored_bytes = storage, self.vector_bytes // storage.share
         self.tables, self.waits = _tables(kind.name), window_rows(kind.name)
 
-    def write(self, rows, vectors, length, a, a_stride, slots, values, indices, windows, scales, c, c_stride):
+    def write(self, rows, vectors, length, a, a_stride, slots, values, indices, windows, c, c_stride):
         """Write C[rows, columns of a group] = A[rows, :length] @ the group, which has so many `vectors`."""
         places = [(row, vector) for row in range(rows) for vector in range(vectors)]
         self.find_lanes(length)
-        several = [self.load(scales + v * self.vector_bytes) if self.storage.rows else None for v in range(vectors)]
 
         def factors(slot):
-            weights = self.storage.load(self, values + slot * vectors * self.stored_bytes, vectors)
+            own = values + slot * (vectors * self.vector_bytes)
+            weights = [self.load(own + vector * self.vector_bytes) for vector in range(vectors)]
             index = self.integers(indices + slot * (4 * self.lanes))
             first = load_unaligned(self.builder, (windows + slot * 4).value, ir.IntType(32), 4)
             first = Value(self.builder, self.builder.sext(first, ir.IntType(64))) * self.size
@@ -142,7 +125,7 @@ class _Tile(Tile):
             return ((self.pick(seen[row], index, vector), weights[vector]) for row, vector in places)
 
         for (row, vector), total in zip(places, self.sums("slot", slots, places, factors), strict=True):
-            self.store(c + c_stride * row + vector * self.vector_bytes, self.storage.scaled(total, several[vector]))
+            self.store(c + c_stride * row + vector * self.vector_bytes, total)
 
     def integers(self, address):
         """Return the indices of a slot: in each lane a byte for each vector, the first one's lowest."""
@@ -199,15 +182,15 @@ class _Tile(Tile):
         return Value(builder, gather(builder, address + places * self.size, everywhere, self.vector, self.size))
 
 
-def define_sparse_matmul(name, stored=""):
+def define_sparse_matmul(name):
     """Return the kernel of a sparse product in "float32" or "float64", to be compiled by itself."""
-    kind, most_rows, storage = FLOATS[name], SPARSE_ROWS, STORAGES[stored]
+    kind, most_rows = FLOATS[name], SPARSE_ROWS
     vector_bytes = kind.size * LANES.get(name, 0)
 
     def tile(rows):
         """Return the choice of tiles for a group of 1 to `GROUP` vectors and so many rows."""
         shapes = [(rows, vectors) for vectors in range(1, GROUP + 1)]
-        return choice(partial(_Tile, storage=storage), kind, shapes, 10)
+        return choice(_Tile, kind, shapes, 9)
 
     one, several = tile(1), tile(SPARSE_ROWS)
     group_width = GROUP * LANES.get(name, 0)
@@ -235,12 +218,12 @@ def define_sparse_matmul(name, stored=""):
                     entry = packed + 8 * (head + entry_numbers * group)
                     vectors, slots = word(entry, 0), word(entry, 1)
                     values, indices = packed + word(entry, 2), packed + word(entry, 3)
-                    windows, scales = packed + word(entry, 4), packed + word(entry, 5)
+                    windows = packed + word(entry, 4)
                     to = c + o * c_outer + i * c_inner + group * group_bytes
                     if rows == 1:
-                        one(vectors, length, at, a_inner, slots, values, indices, windows, scales, to, c_inner)
+                        one(vectors, length, at, a_inner, slots, values, indices, windows, to, c_inner)
                     else:
-                        several(vectors, length, at, a_inner, slots, values, indices, windows, scales, to, c_inner)
+                        several(vectors, length, at, a_inner, slots, values, indices, windows, to, c_inner)
                 i += rows
 
     return sparse_product

@@ -147,24 +147,6 @@ def test_a_trial_of_one_thread_says_nothing_of_threads_that_were_stopped(shared,
     assert rests and set(rests) == {7.0}
 
 
-def test_what_calls_take_is_kept_apart_for_weights_in_fewer_bits(shared, monkeypatch):
-    """Their code has the same address, and differs only in the kernels that it calls."""
-    shared(2)
-    run, found = teams.ThreadTeam.run, set()
-
-    def watched(self, *given):
-        found.update(one for one in given if isinstance(one, trials.Trials))
-        return run(self, *given)
-
-    monkeypatch.setattr(teams.ThreadTeam, "run", watched)
-    x = inputs("lstm", 1, 40, 17)[0].astype(np.float32)
-    for kind in (None, "bfloat16", "int8"):
-        layer = rk.LSTM(33, seed=0)
-        layer.build(x.shape)
-        layer.quantize(kind)(x)
-    assert len(found) == 3
-
-
 @pytest.mark.parametrize("name", ["lstm", "GRUCell", "attention", "folded", "two_speeds", "clockwork"])
 def test_L3_a_partner_is_left_in_the_middle(name, shared, monkeypatch):
     """Part 0 waits for nobody, so it goes on alone at the first phase to which it comes first."""

@@ -1,4 +1,4 @@
-"""The package onnx, ONNX's types of numbers, and its operators LSTM, GRU and RNN in terms of rnnkit's cells."""
+"""The package onnx, ONNX's numbers for types, and its operators LSTM, GRU and RNN in terms of rnnkit's cells."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-# By ONNX's number for the type; without those of at most 16 bits, complex numbers and texts.
-DTYPES = {1: "f4", 2: "u1", 3: "i1", 4: "u2", 5: "i2", 6: "i4", 7: "i8", 9: "?", 11: "f8", 12: "u4", 13: "u8"}
-_NUMBERS = {np.dtype(name): number for number, name in DTYPES.items()}
+# ONNX's numbers for types of at least 8 bits; without float16, complex numbers and texts.
+_NUMBERS = {"f4": 1, "u1": 2, "i1": 3, "u2": 4, "i2": 5, "i4": 6, "i8": 7, "?": 9, "f8": 11, "u4": 12, "u8": 13}
+_ELEMENT_TYPES = {np.dtype(name): number for name, number in _NUMBERS.items()}
 
 
 def onnx_package() -> Any:
@@ -23,14 +23,7 @@ def onnx_package() -> Any:
 
 def element_type(dtype) -> int:
     """Return ONNX's number for a dtype."""
-    return _NUMBERS[np.dtype(dtype)]
-
-
-def dtype_of(number: int | None) -> np.dtype:
-    """Return the dtype for ONNX's number of a type; a ValueError for a type without layers in rnnkit."""
-    if number not in DTYPES:
-        raise ValueError(f"expected float, double, integers or bool, got ONNX's type {number}")
-    return np.dtype(DTYPES[number])
+    return _ELEMENT_TYPES[np.dtype(dtype)]
 
 
 # rnnkit's activations that the operators support: ONNX's name, and options other than the defaults.
@@ -48,17 +41,6 @@ ACTIVATIONS: dict[str, tuple[str, dict[str, float]]] = {
 
 # For each gate of an operator, its index among the cell's.
 GATES: dict[str, tuple[int, ...]] = {"RNN": (0,), "GRU": (0, 1, 2), "LSTM": (0, 3, 1, 2)}
-
-
-def activation_of(onnx_name: str, options: dict[str, float]) -> str | None:
-    """Return rnnkit's name for an activation of ONNX with its options, in float32, or None."""
-    in_single = lambda values: {key: np.float32(value) for key, value in values.items()}
-    names = (
-        name
-        for name, (known, own) in ACTIVATIONS.items()
-        if known == onnx_name and in_single(own) == in_single(options)
-    )
-    return next(names, None)
 
 
 def reordered(array: np.ndarray, order: Sequence[int], units: int) -> np.ndarray:

@@ -1,1 +1,0 @@
-"""Parts of the ONNX format that export and load share."""

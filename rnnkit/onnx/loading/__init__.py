@@ -1,1 +1,0 @@
-"""Reading ONNX files: their operators as layers of a `Model`."""
