@@ -53,7 +53,8 @@ class Softmax(OverAxes):
             raise ValueError(f"expected mask of the shape {x.shape} of x, or one broadcast to it; got {given.shape}")
         x = x if x.dtype.kind == "f" else x.astype(self.dtype or np.float32)
         used = np.broadcast_to(given != 0, x.shape)
-        return _chosen(used, x, -1e9), None, used
+        low = np.where(used.any(axis=tuple(np.ravel(self.axis)), keepdims=True), -np.inf, 0.0)
+        return _chosen(used, x, low), None, used
 
     def _cell_for(self, shape):
         return FunctionCell(softmax, "softmax")
@@ -142,4 +143,4 @@ class ELU(Memoryless):
 
 def _chosen(used, x, other=0.0):
     """x with another number where it isn't used; None uses all."""
-    return x if used is None else np.where(used, x, x.dtype.type(other))
+    return x if used is None else np.where(used, x, np.asarray(other, x.dtype))

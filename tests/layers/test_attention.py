@@ -200,6 +200,19 @@ def test_M3_X21_NaN_under_a_mask_reaches_nothing(row, rng):
     same_bits(pull(d).x, pull_clean(d).x)
 
 
+@pytest.mark.parametrize("size", [1e100, -1e100, 1e30])
+@pytest.mark.parametrize("kind", MAKERS)
+def test_X21_what_a_mask_leaves_out_has_no_weight_however_large_it_is(kind, size, rng):
+    """Nor where what it leaves in scores far less than -1e9."""
+    layer, inputs, _ = made({**dict.fromkeys(FACTORS), "kind": kind, "key": True}, rng)
+    query, value, key = (1e12 * inputs[0], *inputs[1:]) if kind == "dot" else inputs
+    mask = np.broadcast_to(np.arange(S) != 2, (B, S))
+    more = {"value_mask": mask} if many_heads(kind) else {"mask": [None, mask]}
+    expected = call_on(layer, [query, value, key], **more)
+    value[:, 2], key[:, 2] = size, size
+    same_bits([call_on(layer, [query, value, key], **more)], [expected])
+
+
 @pytest.mark.parametrize("kind", MAKERS)
 def test_L5_a_later_value_reaches_no_earlier_query_not_even_as_NaN(kind, rng):
     layer, inputs, _ = made({**dict.fromkeys(FACTORS), "kind": kind, "key": True}, rng)

@@ -246,7 +246,7 @@ def _rules_of(module, names: str, suffix="", prefix="") -> dict[str, Callable]:
 FUNCTIONS: dict[str, Callable] = {
     **_rules_of(reduced, "sum prod max min mean var std any all", suffix="_of"),
     **_rules_of(reduced, "average nanmean nanvar"),
-    **_rules_of(ordered, "searchsorted interp quantile nanquantile median sort argsort bincount"),
+    **_rules_of(ordered, "searchsorted interp quantile nanquantile median nanmedian sort argsort bincount"),
     **_rules_of(ordered, "take_along_axis put_along_axis"),
     **_rules_of(arranged, "concatenate stack hstack split array_split delete take roll flip repeat tile pad diff"),
     **_rules_of(arranged, "expand_dims squeeze moveaxis swapaxes ravel broadcast_to diagonal unwrap trapezoid"),
@@ -272,9 +272,6 @@ FUNCTIONS: dict[str, Callable] = {
     ),
     "nanpercentile": lambda x, q, axis=None, out=None, overwrite_input=False, method="linear", keepdims=False: (
         ordered.nanquantile(x, np.asarray(q) / 100.0, axis, out, False, method, keepdims)
-    ),
-    "nanmedian": lambda x, axis=None, out=None, overwrite_input=False, keepdims=False: ordered.nanquantile(
-        x, 0.5, axis, out, keepdims=keepdims
     ),
     "nancumsum": lambda x, axis=None, dtype=None: reduced.running(np.add, np.where(np.isnan(x), 0.0, x), axis, dtype),
     "nancumprod": lambda x, axis=None, dtype=None: reduced.running(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from typing import Any
 
 import numpy as np
 
@@ -149,20 +151,36 @@ def place_of(reduction):
 
 
 def running(ufunc, x, axis=0, dtype=None, out=None):
-    """Compute ``ufunc.accumulate``; a running sum as a product with a triangle of ones."""
+    """Compute ``ufunc.accumulate``, in order; sums of more than `LONGEST` columns in parts, each in order.
+
+    Those of whole arrays, whose length may be open, are a product with a triangle of ones.
+    """
     if axis is None or out is not None:
         raise Untraceable(f"np.{ufunc.__name__}.accumulate without an axis")
     n = x.node.shape[x.feature_axis(axis, "accumulate")]
     if ufunc in (np.add, np.multiply):
         x = _in_type(x, "sum", int if dtype is None and x.node.kind == "bool" else dtype)
-    if ufunc is np.add:
+    if ufunc is np.add and x.graph.whole:
         ones = x.made(x.graph.literal(np.triu(np.ones((n, n), x.dtype))))
         sums = matmul(np.moveaxis(x, axis, -1), ones)
         return np.moveaxis(sums, -1, axis)  # type: ignore[type-var]  # a symbol stands in for an array
+    if ufunc is np.add and n > LONGEST:
+        return np.moveaxis(_sums_in_parts(np.moveaxis(x, axis, -1), math.isqrt(n)), -1, axis)
     if n > LONGEST:
         raise Untraceable(f"np.{ufunc.__name__}.accumulate over {n} columns")
     parts = np.split(x, n, axis) if n else []
     return np.concatenate(list(itertools.accumulate(parts, ufunc)), axis) if n else x
+
+
+def _sums_in_parts(x, width):
+    """Return running sums along the last axis: those of parts of `width` columns, and of the parts before."""
+    *rest, n = x.node.shape
+    full: Any = np.concatenate([x, np.zeros_like(x[..., : -n % width])], -1)
+    sums = np.cumsum(x.made(x.graph.reshape(full.node, (*rest, -(-n // width), width)), x.axis), -1)
+    totals = np.cumsum(sums[..., -1], -1)
+    before = np.concatenate([np.zeros_like(totals[..., :1]), totals[..., :-1]], -1)
+    found: Any = sums + before[..., None]
+    return x.made(x.graph.reshape(found.node, full.node.shape), x.axis)[..., :n]
 
 
 def of_numbers(reduce, start):

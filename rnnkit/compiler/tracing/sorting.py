@@ -115,7 +115,12 @@ def median(x, axis=None, out=None, overwrite_input=False, keepdims=False):
     return elements[n // 2] if n % 2 else (elements[n // 2 - 1] + elements[n // 2]) / 2
 
 
-def nanquantile(x, q, axis=None, out=None, overwrite_input=False, method="linear", keepdims=False):
+def _between(first, second, part):
+    step = second - first
+    return np.where(part < 0.5, first + step * part, second - step * (1.0 - part))
+
+
+def nanquantile(x, q, axis=None, out=None, overwrite_input=False, method="linear", keepdims=False, between=_between):
     """Compute ``np.nanquantile``, as `quantile`: the places follow from how many numbers a row has."""
     n, q = _length_and_shares(x, q, axis, out, method, "nan")
     ordered = np.moveaxis(np.sort(np.where(np.isnan(x), np.inf, x), axis=axis), axis, -1)
@@ -127,12 +132,15 @@ def nanquantile(x, q, axis=None, out=None, overwrite_input=False, method="linear
     found = []
     for share in q.flat:
         low = np.floor(share * last)
-        part, first, second = share * last - low, at(low), at(np.minimum(low + 1.0, last))
-        step = second - first
-        one = np.where(part < 0.5, first + step * part, second - step * (1.0 - part))
+        one = between(at(low), at(np.minimum(low + 1.0, last)), share * last - low)
         one = np.moveaxis(np.where(last < 0.0, np.nan, one), -1, axis)
         found.append(one if keepdims else np.squeeze(one, axis))
     return np.stack(found) if q.ndim else found[0]
+
+
+def nanmedian(x, axis=None, out=None, overwrite_input=False, keepdims=False):
+    middle = lambda first, second, part: np.where(part > 0.0, (first + second) / 2, first)
+    return nanquantile(x, 0.5, axis, out, keepdims=keepdims, between=middle)
 
 
 def _at_ranks(x, axis, wanted, keepdims):

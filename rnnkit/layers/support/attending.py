@@ -84,12 +84,16 @@ def _softmax_back(d, weights, pairs=None, relative=False, empty=False):
 def softmax(scores, pairs=None, relative: bool = False, empty: bool = False):
     """Return weights of sum 1 along the last axis of scores ``(B, …, T, S)``, new; of no scores no weights.
 
-    Pairs that don't count have a score of -1e9 instead, as in Keras; their score - 1e9 if `relative`; and with `empty`
-    the weight 0, also where no pair of a query counts.
+    Pairs that don't count have the weight 0. Where no pair of a query counts, all have a score of -1e9 instead, as in
+    Keras, their score - 1e9 if `relative`, or with `empty` the weight 0.
     """
     if not scores.shape[-1]:
         return scores
-    kept = scores if pairs is None else np.where(pairs, scores, scores - 1e9 if relative else -1e9)
+    kept = scores
+    if pairs is not None:
+        kept = np.where(pairs, scores, -np.inf)
+        some = kept.max(axis=-1, keepdims=True) > -np.inf
+        kept = np.where(some, kept, np.where(pairs, scores, scores - 1e9 if relative else -1e9))
     exponents = np.exp(kept - kept.max(axis=-1, keepdims=True))
     shares = exponents / exponents.sum(axis=-1, keepdims=True)
     return np.where(pairs, shares, 0.0) if empty and pairs is not None else shares

@@ -16,7 +16,7 @@ from rnnkit.backends.cpu.simd.load_store import masked_load, store
 from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.simd.vector import reduce_add, reduce_maximum, select
 
-_FAR = 1e9  # a masked pair scores -1e9, or 1e9 less, as in Keras
+_FAR = 1e9  # where no pair of a row counts, each scores -1e9, or 1e9 less, as in Keras
 
 
 def _define_counting(lanes):
@@ -47,9 +47,10 @@ def define_softmax(name):
 
     @compiled
     def run(scores, weights, pairs, b_count, h_count, t_count, length, pairs_b, pairs_h, pairs_t, relative, empty):
-        """Write the weights; a pair that is left out scores -1e9, with `relative` 1 its score - 1e9.
+        """Write the weights; a pair that is left out has weight 0.
 
-        With `empty` 1 its weight is 0 at last, also where no pair of a row counts.
+        Where no pair of a row counts, all score -1e9, with `relative` 1 their score - 1e9, and with `empty` 1 their
+        weight is 0.
         """
         row = length * size
         for b in range(b_count):
@@ -58,12 +59,17 @@ def define_softmax(name):
                     place = ((b * h_count + h) * t_count + t) * row
                     source, target = scores + place, weights + place
                     used = pairs + b * pairs_b + h * pairs_h + t * pairs_t
-                    largest = fill(least)
+                    largest, counted = fill(least), fill(least)
+                    if pairs != 0:
+                        for j in range(0, length, lanes):
+                            m = first(length - j)
+                            counted = maximum(counted, select(counting(used + j, m), fill(0.0), fill(least)))
+                    some = reduce_maximum(counted) == 0.0
                     for j in range(0, length, lanes):
                         m = first(length - j)
                         score = load(source + j * size, m)
                         if pairs != 0:
-                            low = score - far if relative else fill(0.0 - far)
+                            low = fill(least) if some else score - far if relative else fill(0.0 - far)
                             score = select(counting(used + j, m), score, low)
                         store(target + j * size, score, m)
                         largest = maximum(largest, select(m, score, fill(least)))
