@@ -12,7 +12,7 @@ VERBS = set(
     """
     Act Add Append Ask Back-test Become Build Call Carry Change Classify Compare Compile Compute Convert Copy
     Count Create Cut Declare Delete Do Draw Evaluate Export Find Fit Forecast Forget Give Go Hold Initialize
-    Keep Leave Let Load Look Make Mask Move Name Pad Plot Predict Put Raise Read Reduce Refuse
+    Keep Leave Let Load Look Make Mask Move Name Pad Plot Predict Print Put Raise Read Reduce Refuse
     Remember Remove Replace Reset Return Run Save Say Score Set Show Start Stop Store Take Train Try Turn Update
     Write
     """.split()
