@@ -37,6 +37,7 @@ exclude_patterns = ["gallery", "gallery_pages/**/*.ipynb", "**/sg_execution_time
 suppress_warnings = [
     "config.cache",  # of functions among the settings
     "misc.highlighting_failure",  # of programs that are shown in part
+    "sphinx_gallery.space_in_filename",  # of the folder in which the repository lies
 ]
 nitpicky = True
 nitpick_ignore_regex = [
